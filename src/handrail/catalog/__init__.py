@@ -1,0 +1,1 @@
+"""Pretrained bases: name, licence, size, sources, sha256."""

@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, events, values, the signature, the bundle, files."""

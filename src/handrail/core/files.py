@@ -1,0 +1,125 @@
+"""The only place that writes files: whole or not at all, with the modes we mean."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from handrail.core.errors import HandrailError
+
+FILE_MODE = 0o644
+FOLDER_MODE = 0o755
+
+
+@contextlib.contextmanager
+def disk_errors(path: Path | str) -> Iterator[None]:
+    """Turns what the operating system says of `path` into an error with a mend."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            problem, mend = "the disk is full", "free some space, or set HANDRAIL_HOME to a folder on another disk"
+        elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            problem, mend = "may not write there", "set HANDRAIL_HOME to a folder you may write, or change its owner"
+        else:
+            problem, mend = (error.strerror or str(error)).lower(), "check the path and the disk, then try again"
+        raise HandrailError("environment", problem, mend, where=str(path)) from error
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replaces `path` with `content` in one step: a reader sees the old file or the new one, also after a crash."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".draft-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(draft, FILE_MODE)
+            os.replace(draft, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(draft)
+            raise
+        sync_folder(path.parent)
+
+
+def write_text(path: Path, content: str) -> None:
+    """`write_bytes` for text, always UTF-8 with plain line ends."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+@contextlib.contextmanager
+def drafted_folder(parent: Path) -> Iterator[Path]:
+    """An empty folder beside its final place. It is removed unless `publish_folder` has moved it away."""
+    with disk_errors(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=parent, prefix=".draft-"))
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def publish_folder(draft: Path, final: Path) -> None:
+    """Gives a finished draft its name, durably. Raises conflict when the name is taken: nothing is ever overwritten."""
+    with disk_errors(final):
+        for folder, _, names in os.walk(draft):
+            os.chmod(folder, FOLDER_MODE)
+            for name in names:
+                _sync_file(Path(folder, name))
+            sync_folder(Path(folder))
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if final.exists():
+            raise HandrailError("conflict", f"'{final.name}' exists already", "choose another name", where=str(final))
+        os.rename(draft, final)
+        sync_folder(final.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Takes the name away first, then the content, so that a crash leaves no half of a folder under its name."""
+    with disk_errors(path):
+        grave = Path(tempfile.mkdtemp(dir=path.parent, prefix=".gone-"))
+        os.rename(path, grave / "it")
+        sync_folder(path.parent)
+    shutil.rmtree(grave, ignore_errors=True)
+
+
+def read_limited(path: Path, limit_bytes: int) -> bytes:
+    """The content of a regular file of at most `limit_bytes`; the limit is kept while reading, links are not followed."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        raise HandrailError("data", f"cannot open it: {error.strerror}", "check the path", where=str(path)) from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise HandrailError("data", "not a regular file", "give a plain file", where=str(path))
+        content = file.read(limit_bytes + 1)
+    if len(content) > limit_bytes:
+        raise HandrailError("too_large", f"larger than {limit_bytes:,} bytes", "give a smaller file", where=str(path))
+    return content
+
+
+def sync_folder(path: Path) -> None:
+    """Makes renames in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_file(path: Path) -> None:
+    os.chmod(path, FILE_MODE)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,288 @@
+"""The fields that go in and come out of a model: validation, OpenAPI, the form, CLI help and clients are drawn from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from handrail.core.errors import HandrailError, closest, listed
+from handrail.core.values import (
+    Cell,
+    NumberStyle,
+    date_example,
+    is_blank,
+    quoted,
+    to_boolean,
+    to_date,
+    to_number,
+    to_text,
+    to_word,
+)
+
+InputKind = Literal["number", "boolean", "date", "category", "text"]
+OutputKind = Literal["label", "labels", "number"]
+Columns = Mapping[str, np.ndarray]  # name → (rows,) float64 with NaN, or object of str and None
+Row = Mapping[str, Cell]
+MAX_PROBLEMS_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Field:
+    """One input. `optional` fields may be left out or null: training saw them missing, too.
+
+    `minimum` and `maximum` are what training saw, not limits. `choices` are the words training saw, commonest first
+    (possibly cut); others are accepted and treated as unseen. `pattern` is a date's (see `to_date`).
+    """
+
+    name: str
+    kind: InputKind
+    optional: bool = False
+    choices: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    example: Cell = None
+    pattern: str = "iso"
+    decimal: str = "."
+    thousands: str = ""
+
+    def parse(self, cell: Cell) -> float | str | None:
+        """The value of one cell: a float (NaN when missing) for number, boolean and date; else text or None.
+
+        Raises ValueError that says what was expected and received.
+        """
+        return self._reader()(cell)
+
+    def parse_column(self, cells: Sequence[Cell]) -> np.ndarray:
+        """All cells of a column at once, `(rows,)`. Raises HandrailError naming the first row (1 is the first)."""
+        read = self._reader()
+        try:
+            values = [read(cell) for cell in cells]
+        except ValueError:
+            raise self._first_problem(cells) from None
+        if self.kind in ("category", "text"):
+            column = np.empty(len(values), dtype=object)
+            column[:] = values
+            return column
+        return np.array(values, dtype=np.float64)
+
+    def _reader(self) -> Callable[[Cell], float | str | None]:
+        if self.kind == "number":
+            if self.decimal == "." and not self.thousands:
+                return to_number
+            style = NumberStyle(self.decimal, self.thousands)
+            return lambda cell: to_number(cell, style)
+        if self.kind == "date":
+            return lambda cell: to_date(cell, self.pattern)
+        return {"boolean": to_boolean, "category": to_word, "text": to_text}[self.kind]
+
+    def _first_problem(self, cells: Iterable[Cell]) -> HandrailError:
+        read = self._reader()
+        for index, cell in enumerate(cells, start=1):
+            try:
+                read(cell)
+            except ValueError as error:
+                return HandrailError(
+                    "data", str(error), f"mend that cell, or read '{self.name}' as words: --kind {self.name}=category",
+                    where=f"row {index:,}, column '{self.name}'", field=self.name,
+                )  # fmt: skip
+        raise AssertionError("a column failed and none of its cells does")
+
+    def sample(self) -> Cell:
+        """A value that this field accepts, for docs, forms and messages."""
+        if self.example is not None:
+            return self.example
+        if self.choices:
+            return self.choices[0]
+        return {"number": 1.0, "boolean": True, "date": date_example(self.pattern), "text": "some text"}.get(
+            self.kind, "a word"
+        )
+
+
+@dataclass(frozen=True)
+class Output:
+    """What comes out: a label with probabilities, several labels, or a number. `name` is the target column's."""
+
+    name: str
+    kind: OutputKind
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Signature:
+    """`ignored` names columns that training saw and left out: they may be sent, and are not looked at."""
+
+    inputs: tuple[Field, ...]
+    output: Output
+    ignored: tuple[str, ...] = ()
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(field.name for field in self.inputs)
+
+    def sample_row(self) -> dict[str, Cell]:
+        """One row this model accepts."""
+        return {field.name: field.sample() for field in self.inputs}
+
+    def columns_of_rows(self, rows: Sequence[object]) -> Columns:
+        """Values of JSON-like rows, by column. A bare text is a row where there is one input.
+
+        Raises HandrailError ("data") with up to five problems, each naming row and field.
+        """
+        problems: list[tuple[str, str | None]] = []
+        values: dict[str, list[float | str | None]] = {field.name: [] for field in self.inputs}
+        readers = [(field, field._reader(), values[field.name].append) for field in self.inputs]
+        for index, row in enumerate(rows):
+            cells = self._as_mapping(row)
+            if cells is None:
+                problems.append((f"row {index + 1}: {self._wanted_row(row)}", None))
+                continue
+            for field, read, append in readers:
+                cell = cells.get(field.name)
+                if cell is None:
+                    if not field.optional:
+                        problem = "is null" if field.name in cells else "is missing"
+                        problems.append((f"row {index + 1}: field '{field.name}' {problem}", field.name))
+                    append(None if field.kind in ("category", "text") else math.nan)
+                    continue
+                try:
+                    refuse_type(field, cell)
+                    append(read(cell))
+                except ValueError as error:
+                    problems.append((f"row {index + 1}: field '{field.name}': {error}", field.name))
+                    append(None)
+            if len(cells) > len(readers) or problems:
+                problems.extend(self._unknown(index, cells))
+            if len(problems) >= MAX_PROBLEMS_SHOWN:
+                break
+        if problems:
+            raise self._refusal(problems)
+        return {field.name: _array(field, values[field.name]) for field in self.inputs}
+
+    def columns_of_table(self, table: Mapping[str, Sequence[Cell]]) -> Columns:
+        """Values of a table's columns, in any order, others ignored. Raises HandrailError naming missing columns."""
+        absent = [field.name for field in self.inputs if field.name not in table]
+        if absent:
+            near = closest(absent[0], table)
+            raise HandrailError(
+                "data",
+                f"no column '{absent[0]}'" + (f" (and {len(absent) - 1} more are missing)" if absent[1:] else ""),
+                (f"rename '{near}' to '{absent[0]}'? " if near else "") + f"the columns needed: {listed(self.names())}",
+                field=absent[0],
+            )
+        return {field.name: field.parse_column(table[field.name]) for field in self.inputs}
+
+    def _as_mapping(self, row: object) -> Mapping[str, Any] | None:
+        if isinstance(row, Mapping):
+            return row
+        if len(self.inputs) == 1 and isinstance(row, str):
+            return {self.inputs[0].name: row}
+        return None
+
+    def _wanted_row(self, row: object) -> str:
+        kind = "a text or an object" if len(self.inputs) == 1 else "an object"
+        return f"expected {kind} with {listed(self.names(), 6)}, received {described(row)}"
+
+    def _unknown(self, index: int, cells: Mapping[str, Any]) -> Iterable[tuple[str, str | None]]:
+        known = {*self.names(), *self.ignored, self.output.name}
+        for name in cells:
+            if name not in known:
+                near = closest(str(name), known)
+                hint = f"; did you mean '{near}'?" if near else ""
+                yield f"row {index + 1}: no field is called {quoted(str(name))}{hint}", str(name)
+
+    def _refusal(self, problems: list[tuple[str, str | None]]) -> HandrailError:
+        shown = [text for text, _ in problems[:MAX_PROBLEMS_SHOWN]]
+        rest = len(problems) - len(shown)
+        mend = f"send {self.sample_text()}"
+        return HandrailError(
+            "data", "; ".join(shown) + (f"; and {rest} more" if rest > 0 else ""), mend, field=problems[0][1]
+        )
+
+    def sample_text(self) -> str:
+        """A row this model accepts, as short JSON."""
+        from json import dumps
+
+        row = dumps(self.sample_row(), ensure_ascii=False)
+        return row if len(row) <= 400 else row[:399] + "…"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def refuse_type(field: Field, cell: object) -> None:
+    """Raises ValueError when a JSON value is of a type that this field never holds."""
+    if isinstance(cell, list | dict):
+        raise ValueError(f"expected {wanted(field)}, received {described(cell)}")
+    if isinstance(cell, bool) and field.kind in ("number", "text", "date"):
+        raise ValueError(f"expected {wanted(field)}, received {str(cell).lower()}")
+    if field.kind == "text" and not isinstance(cell, str):
+        raise ValueError(f"expected text in quotes, received {described(cell)}")
+    if is_blank(cell) and not field.optional and field.kind != "text":  # type: ignore[arg-type]
+        raise ValueError(f"expected {wanted(field)}, received an empty text")
+
+
+def wanted(field: Field) -> str:
+    """The kind of a field in words, for messages."""
+    return {
+        "number": "a number",
+        "boolean": "true or false",
+        "date": f"a date like {date_example(field.pattern)}",
+        "category": "a word" + (f" such as '{field.choices[0]}'" if field.choices else ""),
+        "text": "text",
+    }[field.kind]
+
+
+def described(value: object) -> str:
+    """A JSON value in words, never longer than a line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, int | float):
+        return f"the number {str(value)[:40]}"
+    return "a list" if isinstance(value, list) else "an object" if isinstance(value, Mapping) else type(value).__name__
+
+
+def signature_from(value: object) -> Signature:
+    """The signature in a manifest. Raises KeyError, TypeError or ValueError when it is not one."""
+    if not isinstance(value, dict) or not isinstance(value.get("output"), dict):
+        raise TypeError("the signature is not an object with inputs and an output")
+    output = value["output"]
+    fields = tuple(_field_from(item) for item in value["inputs"])
+    if len({field.name for field in fields}) != len(fields):
+        raise ValueError("the signature names an input twice")
+    if output["kind"] not in ("label", "labels", "number"):
+        raise ValueError(f"unknown kind of output {quoted(str(output['kind']))}")
+    labels = tuple(_text(label) for label in output["labels"])
+    ignored = tuple(_text(name) for name in value.get("ignored", ()))
+    return Signature(fields, Output(_text(output["name"]), output["kind"], labels), ignored)
+
+
+def _field_from(item: object) -> Field:
+    if not isinstance(item, dict):
+        raise TypeError("an input of the signature is not an object")
+    if item.get("kind") not in ("number", "boolean", "date", "category", "text"):
+        raise ValueError(f"unknown kind of input {quoted(str(item.get('kind')))}")
+    known = {name: item[name] for name in Field.__dataclass_fields__ if name in item}
+    known["choices"] = tuple(_text(choice) for choice in item.get("choices", ()))
+    _text(item["name"])
+    return Field(**known)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected text, received {described(value)}")
+    return value
+
+
+def _array(field: Field, values: list[float | str | None]) -> np.ndarray:
+    if field.kind in ("category", "text"):
+        column = np.empty(len(values), dtype=object)
+        column[:] = values
+        return column
+    return np.array(values, dtype=np.float64)

@@ -1,0 +1,1 @@
+"""Values to arrays, used by both halves of a task: columns, n-grams, word pieces."""

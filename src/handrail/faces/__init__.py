@@ -1,0 +1,1 @@
+"""Where people meet it: the command line and the page."""

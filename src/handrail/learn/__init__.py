@@ -1,0 +1,1 @@
+"""What fits share: the clock, folds, checkpoints, heads, ensembles, calibration. Only fits import it."""

@@ -1,0 +1,1 @@
+"""How good: metrics, intervals and curves, in numpy alone, because scoring ships."""

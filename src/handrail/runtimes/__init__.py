@@ -1,0 +1,1 @@
+"""What executes weights: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""The serving plane: gateway, batcher, pool, replica."""

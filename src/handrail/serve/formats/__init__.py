@@ -1,0 +1,1 @@
+"""Wire formats, each a file of pure functions over the signature."""
