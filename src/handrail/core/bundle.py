@@ -1,7 +1,7 @@
 """The bundle: a folder of open formats that opens without running anything.
 
-Closed by construction: members are named exactly, sized and hashed in the manifest; links, extra and missing members are
-refused; each file is hashed and used from the same read, so nothing can be swapped in between.
+Closed by construction: members are named exactly, sized and hashed in the manifest; links, extra and missing members
+are refused; each file is hashed and used from the same read, so nothing can be swapped in between.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_JSON_DEPTH: Final = 64
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle says of itself. `files` maps member → {"sha256", "bytes"}; `encode` holds the task's own settings."""
+    """What a bundle says of itself. `files`: member → {"sha256", "bytes"}; `encode`: the task's own settings."""
 
     name: str
     task: str
@@ -116,6 +116,9 @@ _FIELDS: Final[dict[str, type]] = {
 }  # fmt: skip
 
 
+_KIND_WORDS: Final = {str: "text", dict: "an object", int: "a whole number"}
+
+
 def strict_json(raw: bytes, path: Path, member: str) -> Any:
     """JSON as the RFC has it: UTF-8, no NaN, no name given twice, at most 64 deep. Raises HandrailError ("bundle")."""
     try:
@@ -190,9 +193,7 @@ def _typed(value: dict[str, Any], name: str, kind: type) -> Any:
     if name not in value:
         raise KeyError(f"'{name}' is missing")
     if type(value[name]) is not kind:
-        raise TypeError(
-            f"'{name}' is not {'an object' if kind is dict else 'text' if kind is str else 'a whole number'}"
-        )
+        raise TypeError(f"'{name}' is not {_KIND_WORDS[kind]}")
     return value[name]
 
 

@@ -42,11 +42,11 @@ def write_bytes(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(draft, FILE_MODE)
-            os.replace(draft, path)
+            Path(draft).chmod(FILE_MODE)
+            Path(draft).replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(draft)
+                Path(draft).unlink()
             raise
         sync_folder(path.parent)
 
@@ -72,14 +72,14 @@ def publish_folder(draft: Path, final: Path) -> None:
     """Gives a finished draft its name, durably. Raises conflict when the name is taken: nothing is ever overwritten."""
     with disk_errors(final):
         for folder, _, names in os.walk(draft):
-            os.chmod(folder, FOLDER_MODE)
+            Path(folder).chmod(FOLDER_MODE)
             for name in names:
                 _sync_file(Path(folder, name))
             sync_folder(Path(folder))
         final.parent.mkdir(parents=True, exist_ok=True)
         if final.exists():
             raise HandrailError("conflict", f"'{final.name}' exists already", "choose another name", where=str(final))
-        os.rename(draft, final)
+        draft.rename(final)
         sync_folder(final.parent)
 
 
@@ -87,13 +87,13 @@ def remove_folder(path: Path) -> None:
     """Takes the name away first, then the content, so that a crash leaves no half of a folder under its name."""
     with disk_errors(path):
         grave = Path(tempfile.mkdtemp(dir=path.parent, prefix=".gone-"))
-        os.rename(path, grave / "it")
+        path.rename(grave / "it")
         sync_folder(path.parent)
     shutil.rmtree(grave, ignore_errors=True)
 
 
 def read_limited(path: Path, limit_bytes: int) -> bytes:
-    """The content of a regular file of at most `limit_bytes`; the limit is kept while reading, links are not followed."""
+    """The content of a regular file of at most `limit_bytes`, kept while reading; links are not followed."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
@@ -117,7 +117,7 @@ def sync_folder(path: Path) -> None:
 
 
 def _sync_file(path: Path) -> None:
-    os.chmod(path, FILE_MODE)
+    path.chmod(FILE_MODE)
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,8 @@
-"""The fields that go in and come out of a model: validation, OpenAPI, the form, CLI help and clients are drawn from it."""
+"""The fields that go in and come out of a model: validation, OpenAPI, forms and messages are drawn from it."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -97,9 +98,13 @@ class Field:
             return self.example
         if self.choices:
             return self.choices[0]
-        return {"number": 1.0, "boolean": True, "date": date_example(self.pattern), "text": "some text"}.get(
-            self.kind, "a word"
-        )
+        samples: dict[str, Cell] = {
+            "number": 1.0,
+            "boolean": True,
+            "date": date_example(self.pattern),
+            "text": "some text",
+        }
+        return samples.get(self.kind, "a word")
 
 
 @dataclass(frozen=True)
@@ -203,9 +208,7 @@ class Signature:
 
     def sample_text(self) -> str:
         """A row this model accepts, as short JSON."""
-        from json import dumps
-
-        row = dumps(self.sample_row(), ensure_ascii=False)
+        row = json.dumps(self.sample_row(), ensure_ascii=False)
         return row if len(row) <= 400 else row[:399] + "…"
 
     def as_dict(self) -> dict[str, Any]:

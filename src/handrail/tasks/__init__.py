@@ -76,7 +76,9 @@ class Checkpoint(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """All that a fit gets. `replay` holds rows it must not learn from; it answers them so that the export can be compared."""
+    """All that a fit gets. `look` speaks of the rows of `train` only. `replay` holds rows it must not learn from: what
+    the trained model answers to them is compared with what its export answers.
+    """
 
     plan: Plan
     order: Order
@@ -90,10 +92,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained model, exported. `native` is what the trained model itself (not its export) answers on `job.replay`:
-    (rows, labels) probabilities or (rows, 1) values; the export must agree to 1e-5 × `scale`.
-    `candidates` is the leaderboard for the report, best first: {"name", "metric", "score", "seconds"?, "weight", "note"}.
-    `learning_curve` is [{"rows", "score"}] in the unit of `metric`. `out_of_fold` is (train rows, labels or 1), NaN where absent.
+    """A trained model, exported.
+
+    `native` is what the trained model itself (not its export) answers on `job.replay`: (rows, labels) probabilities or
+    (rows, 1) values; the export must agree to 1e-5 × `scale`. `out_of_fold` is alike for the training rows, NaN where
+    a row was in no held-out fold. `candidates` is the leaderboard, best first: {"name", "metric", "score", "weight",
+    "note"}. `learning_curve` is [{"rows", "score"}] in the unit of `metric`.
     """
 
     signature: Signature
@@ -110,7 +114,7 @@ class Fitted:
 
 
 class Predictor(Protocol):
-    """The half that answers. `encode` makes the graph's inputs; the graph's output "scores" is (rows, labels) or (rows, 1)."""
+    """The half that answers: `encode` makes the graph's inputs, `decode` reads its output "scores" (rows, labels)."""
 
     def encode(self, columns: Columns) -> Arrays: ...
     def decode(self, scores: np.ndarray) -> list[Answer]: ...

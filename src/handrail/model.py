@@ -1,0 +1,203 @@
+"""A model: a bundle and the function that answers from it. `load` opens one; calling it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handrail.core.bundle import Bundle, Manifest, open_bundle
+from handrail.core.errors import HandrailError
+from handrail.core.registry import runtime_for, task_part
+from handrail.core.signature import Columns, Signature
+from handrail.core.values import Cell
+from handrail.data.read import read_table
+from handrail.data.table import Table
+from handrail.measure.explain import contributions, word_contributions
+from handrail.store import Store, split_reference
+from handrail.tasks import Answer, Predictor
+
+WEIGHTS = "weights/model.onnx"
+# Rows sent through the graph at once; keeps memory flat however long a file is.
+BATCH_ROWS = 512
+REPLAY_TOLERANCE = 1e-4
+
+
+class Model:
+    """Answers rows. Opening it runs nothing but the graph; `report` says how good it is."""
+
+    def __init__(self, bundle: Bundle, *, name: str, version: int | None) -> None:
+        self.bundle = bundle
+        self.name = name
+        self.version = version
+
+    def __call__(self, x: object) -> Any:
+        """One answer for one row (a mapping, or a text where the model takes one), a list for a list or a table."""
+        if isinstance(x, str | Mapping):
+            return self.predict([x])[0]
+        return self.predict(x)
+
+    def predict(self, rows: object) -> list[Answer]:
+        """Answers in the order of `rows`: a list of rows, a DataFrame, or a Table.
+
+        Raises HandrailError ("data") that names rows and fields; then nothing was answered.
+        """
+        if isinstance(rows, str | Mapping):
+            raise HandrailError("usage", "predict takes a list of rows", "model(row) answers one row")
+        if isinstance(rows, Sequence):
+            return self.predict_columns(self.signature.columns_of_rows(rows))
+        return self.predict_table(rows if isinstance(rows, Table) else read_table(rows))
+
+    def predict_table(self, table: Table) -> list[Answer]:
+        """Answers for a table that has at least the model's columns, in any order."""
+        return self.predict_columns(self.signature.columns_of_table(table.columns))
+
+    def predict_columns(self, columns: Columns) -> list[Answer]:
+        """Answers for parsed columns (see `Signature`): the path that every other one ends in."""
+        return self._predictor.decode(self.scores(columns))
+
+    def scores(self, columns: Columns) -> np.ndarray:
+        """Probabilities `(rows, labels)`, or values `(rows, 1)`, in the order of `signature.output.labels`."""
+        rows = len(next(iter(columns.values()), ()))
+        if rows <= BATCH_ROWS:
+            return self._run(columns)
+        parts = [slice(start, start + BATCH_ROWS) for start in range(0, rows, BATCH_ROWS)]
+        return np.concatenate([self._run({name: column[part] for name, column in columns.items()}) for part in parts])
+
+    def explain(self, row: object) -> dict[str, Any]:
+        """How each input moved the answer for one row, beside the answer.
+
+        For classes the contributions are to the answered label's probability, for numbers to the value. For tables
+        they add up, with `base`, to the score; for text they say how far it falls without each word.
+        """
+        answer = self.predict([row])[0]
+        index = self._explained_index(answer)
+        columns = self.signature.columns_of_rows([row])
+        if len(columns) == 1 and self.signature.inputs[0].kind == "text":
+            (name,) = columns
+            text = columns[name][0] or ""
+            found = word_contributions(self._answering_text(name, index), text)
+            return {"answer": answer, "words": found}
+        background = self.signature.columns_of_rows([example["input"] for example in self.examples])
+        base, found = contributions(lambda rows: self.scores(rows)[:, index], columns, background, seed=0)
+        return {"answer": answer, "base": base, "contributions": found}
+
+    def check(self) -> dict[str, Any]:
+        """Hashes every member and answers the examples again. Raises HandrailError ("bundle") when anything is off."""
+        for member in self.manifest.files:
+            self.bundle.read(member)
+        answers = self.predict([example["input"] for example in self.examples])
+        apart = [_distance(answer, example["answer"]) for answer, example in zip(answers, self.examples, strict=True)]
+        if apart and max(apart) > REPLAY_TOLERANCE:
+            raise HandrailError(
+                "bundle",
+                f"the model does not reproduce its own examples (largest difference {max(apart):.2g})",
+                "train it again, or use the versions it was made with: handrail models show",
+                where=str(self.bundle.path),
+            )
+        return {
+            "name": self.name,
+            "version": self.version,
+            "members": len(self.manifest.files),
+            "examples": len(apart),
+            "largest_difference": max(apart, default=0.0),
+        }
+
+    def evaluate(self, source: object) -> dict[str, Any]:
+        """How good the model is on other rows, next to the trivial one: the same measures as in its report."""
+        table = source if isinstance(source, Table) else read_table(source)
+        target = self.signature.output.name
+        if target not in table.columns:
+            raise HandrailError(
+                "data", f"no column '{target}' with the right answers", "add it, or use handrail predict", field=target
+            )
+        scores = self.scores(self.signature.columns_of_table(table.columns))
+        return self.score(scores, table.columns[target])
+
+    def score(self, scores: np.ndarray, truth: Sequence[Cell]) -> dict[str, Any]:
+        """The task's own measures of `scores` against cells of the target column."""
+        trivial = np.array(self.manifest.data["trivial"], dtype=np.float64)
+        part = task_part(self.manifest.task, "score")
+        found: dict[str, Any] = part.score(self.signature, scores, truth, trivial)
+        return found
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.bundle.manifest
+
+    @property
+    def signature(self) -> Signature:
+        return self.bundle.manifest.signature
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        """How good the model is and how that is known: what report.html draws."""
+        found: dict[str, Any] = self.bundle.read_json("report.json")
+        return found
+
+    @cached_property
+    def examples(self) -> list[dict[str, Any]]:
+        """Rows with the answers this model gave when it was made: `[{"input": …, "answer": …}]`."""
+        if "examples.json" not in self.manifest.files:
+            return []
+        found: list[dict[str, Any]] = self.bundle.read_json("examples.json")
+        return found
+
+    def __repr__(self) -> str:
+        version = "" if self.version is None else f"@{self.version}"
+        return f"<handrail.Model {self.name}{version}: {self.manifest.task}, predicts '{self.signature.output.name}'>"
+
+    @cached_property
+    def _predictor(self) -> Predictor:
+        predictor: Predictor = task_part(self.manifest.task, "predict").load(self.bundle)
+        return predictor
+
+    @cached_property
+    def _graph(self) -> Any:
+        return runtime_for(Path(WEIGHTS).suffix).load(self.bundle.read(WEIGHTS))
+
+    def _run(self, columns: Columns) -> np.ndarray:
+        scores: np.ndarray = self._graph.run(self._predictor.encode(columns))["scores"]
+        return scores
+
+    def _explained_index(self, answer: Answer) -> int:
+        if "label" in answer:
+            return self.signature.output.labels.index(answer["label"])
+        if "labels" in answer and answer["probabilities"]:
+            likeliest = max(answer["probabilities"], key=answer["probabilities"].__getitem__)
+            return self.signature.output.labels.index(likeliest)
+        return 0
+
+    def _answering_text(self, name: str, index: int) -> Callable[[Sequence[str]], np.ndarray]:
+        def answer(texts: Sequence[str]) -> np.ndarray:
+            column = np.empty(len(texts), dtype=object)
+            column[:] = list(texts)
+            return self.scores({name: column})[:, index]
+
+        return answer
+
+
+def load(reference: str | Path, *, home: Path | None = None) -> Model:
+    """The model called `name`, `name@3` or `name@alias`, or the one in a bundle's folder."""
+    text = str(reference)
+    if isinstance(reference, Path) or "/" in text or text.startswith("."):
+        bundle = open_bundle(Path(reference))
+        return Model(bundle, name=bundle.manifest.name, version=None)
+    path = Store(home).find(text)
+    return Model(open_bundle(path), name=split_reference(text)[0], version=int(path.name))
+
+
+def _distance(answer: Any, wanted: Any) -> float:
+    """How far two answers are apart: the largest difference of their numbers, inf where words differ.
+
+    A label may flip where two probabilities tie; then the probabilities still agree, and they are what is compared.
+    """
+    if isinstance(wanted, Mapping) and isinstance(answer, Mapping) and wanted.keys() == answer.keys():
+        compared = ["probabilities"] if "probabilities" in wanted else list(wanted)
+        return max((_distance(answer[name], wanted[name]) for name in compared), default=0.0)
+    if isinstance(wanted, int | float) and isinstance(answer, int | float):
+        return abs(answer - wanted) / max(1.0, abs(wanted))
+    return 0.0 if answer == wanted else float("inf")

@@ -1,0 +1,99 @@
+"""From a file to a trained, scored and saved model, in one straight line."""
+
+from __future__ import annotations
+
+import time as clocks
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from handrail.core.bundle import to_json, write_bundle
+from handrail.core.events import Planned, Progress, Said, Tell, Warned, quiet
+from handrail.core.registry import task_part
+from handrail.data.look import Look, look_at
+from handrail.data.read import read_table
+from handrail.data.table import Table
+from handrail.model import Model, load
+from handrail.store import Store, check_name
+from handrail.tasks import Fitted, Job, Plan
+from handrail.training.asked import checked_order, machine, name_for, problem_of, recognised, refuse_too_large
+from handrail.training.findings import drawn, findings
+from handrail.training.parts import set_apart
+from handrail.training.publishing import example_rows, manifest_of, replayed
+from handrail.training.run import Deadline, run_key, stopping_on_interrupt
+
+__all__ = ["train"]
+
+
+def train(
+    source: object,
+    *,
+    target: str | None = None,
+    name: str | None = None,
+    kinds: Mapping[str, str] | None = None,
+    task: str | None = None,
+    effort: str = "good",
+    time_s: float | None = None,
+    trials: int | None = None,
+    seed: int = 0,
+    test: object = None,
+    test_share: float | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    missing: Sequence[str] = (),
+    header: bool | None = None,
+    separator: str | None = None,
+    home: Path | None = None,
+    tell: Tell = quiet,
+    resume: bool = True,
+) -> Model:
+    """A model of `target`, learnt from a file, a DataFrame or rows, scored on rows it never saw, saved as `name@N`.
+
+    What is not given is decided from the data and told with its reason. `time_s` limits the whole act; `trials` fits
+    that many candidates instead, and then the same seed gives the same bytes. `test` is a file of its own to score
+    with; `test_share=0` learns from all rows and scores by cross-validation. The first Ctrl-C keeps the best so far.
+
+    Raises:
+        HandrailError: in one sentence, with what to type; nothing is left behind.
+    """
+    started = clocks.monotonic()
+    order = checked_order(effort, time_s, trials, seed)
+    store = Store(home)
+    called = check_name(name) if name else name_for(source)
+    table = read_table(source, header=header, separator=separator)
+    look = look_at(table, target=target, kinds=kinds, problem=problem_of(task), group=group, time=time, missing=missing)
+    doing = recognised(look)
+    plan = task_part(doing, "plan").plan(look, order, machine())
+    refuse_too_large(plan)
+    _tell_what_was_seen(look, table, plan, tell)
+    parts = set_apart(table, look, test, test_share, seed, header=header, separator=separator)
+    deadline = Deadline(plan.time_s, started)
+    run = store.run(run_key(look, parts.train, order, plan))
+    if not resume:
+        run.remove()
+    elif run.keys():
+        tell(Said(f"going on with a run that was cut off: {len(run.keys())} finished pieces are used again"))
+    with stopping_on_interrupt(deadline.clock_for_fit(), tell) as clock:
+        job = Job(plan, order, parts.look, parts.train, parts.replay, clock, run, tell)
+        fitted: Fitted = task_part(doing, "fit").fit(job)
+    tell(Progress("scoring the exported model", 0, 0))
+    with store.draft() as draft:
+        manifest = manifest_of(called, doing, fitted, parts, order, plan)
+        write_bundle(draft, manifest, fitted.files)
+        model = load(draft)
+        scores = replayed(model, parts.replay, fitted)
+        files = {**fitted.files, "examples.json": to_json(example_rows(model, parts.replay, scores))}
+        report = findings(model, look, parts, scores, fitted, table.notes, deadline)
+        write_bundle(draft, manifest, {**files, **drawn(report)})
+        model.check()
+        published = store.publish(draft, called)
+    run.remove()
+    store.record_run(called, int(published.name), clocks.monotonic() - started)
+    return load(f"{called}@{published.name}", home=store.home)
+
+
+def _tell_what_was_seen(look: Look, table: Table, plan: Plan, tell: Tell) -> None:
+    for note in table.notes:
+        tell(Said(note))
+    for note in look.notes:
+        tell(Warned(note))
+    tell(Planned(plan.lines, plan.as_dict()))

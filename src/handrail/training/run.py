@@ -1,0 +1,72 @@
+"""One run of a training: its key, its deadline, and what Ctrl-C does."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+from handrail import __version__
+from handrail.core.events import Tell, Warned
+from handrail.data.look import Look
+from handrail.data.table import Table
+from handrail.learn.clock import Clock
+from handrail.tasks import Order, Plan
+
+# What comes after the fit (export is part of the fit): read back, answer, score, explain, draw, write.
+RESERVE_SHARE = 0.05
+RESERVE_LEAST_S = 0.8
+RESERVE_MOST_S = 6.0
+
+
+class Deadline:
+    """When the whole act must be over; no end where trials are counted."""
+
+    def __init__(self, seconds: float | None, started: float) -> None:
+        self.seconds = seconds
+        self.started = started
+
+    def clock_for_fit(self) -> Clock:
+        """The clock of the fit: what is left, less a reserve for what follows it."""
+        if self.seconds is None:
+            return Clock(None)
+        reserve_s = min(max(RESERVE_LEAST_S, RESERVE_SHARE * self.seconds), RESERVE_MOST_S)
+        return Clock(max(0.1, self.left() - reserve_s))
+
+    def left(self) -> float:
+        """Seconds to the end, inf where there is none."""
+        return float("inf") if self.seconds is None else self.started + self.seconds - time.monotonic()
+
+
+def run_key(look: Look, train: Table, order: Order, plan: Plan) -> str:
+    """The same for the same data, question and plan: what lets a killed run find its pieces again."""
+    told = json.dumps(
+        [__version__, look.fingerprint, look.target, look.problem, [field.name for field in look.inputs()], len(train),
+         order.seed, order.effort, order.trials, plan.settings],
+        sort_keys=True, default=str,
+    )  # fmt: skip
+    return hashlib.sha256(told.encode()).hexdigest()[:24]
+
+
+@contextlib.contextmanager
+def stopping_on_interrupt(clock: Clock, tell: Tell) -> Iterator[Clock]:
+    """Makes the first Ctrl-C end the fit with the best so far, and the second one drop it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield clock
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        clock.stop()
+        signal.signal(signal.SIGINT, before)
+        tell(Warned("stopping: the best so far is kept; press Ctrl-C again to drop it"))
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield clock
+    finally:
+        signal.signal(signal.SIGINT, before)
