@@ -112,8 +112,10 @@ def parse_manifest(raw: bytes, path: Path) -> Manifest:
 
 
 _FIELDS: Final[dict[str, type]] = {
-    "name": str, "task": str, "encode": dict, "files": dict, "plan": dict, "seed": int, "base": dict, "data": dict, "versions": dict,
-}  # fmt: skip
+    **dict.fromkeys(("name", "task"), str),
+    **dict.fromkeys(("encode", "files", "plan", "base", "data", "versions"), dict),
+    "seed": int,
+}
 
 
 _KIND_WORDS: Final = {str: "text", dict: "an object", int: "a whole number"}

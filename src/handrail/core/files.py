@@ -98,9 +98,10 @@ def read_limited(path: Path, limit_bytes: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise HandrailError("data", f"cannot open it: {error.strerror}", "check the path", where=str(path)) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise HandrailError("data", "not a regular file", "give a plain file", where=str(path))
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise HandrailError("data", "not a regular file", "give a plain file", where=str(path))
         content = file.read(limit_bytes + 1)
     if len(content) > limit_bytes:
         raise HandrailError("too_large", f"larger than {limit_bytes:,} bytes", "give a smaller file", where=str(path))
