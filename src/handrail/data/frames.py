@@ -1,0 +1,82 @@
+"""Rows that are in memory already: a DataFrame of any library, a list of rows, a mapping of columns."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from handrail.core.errors import HandrailError
+from handrail.core.values import Cell
+from handrail.data.delimited import repaired_names
+from handrail.data.table import Table
+
+
+def read_frame(frame: Any) -> Table:
+    """Works with pandas, polars and others: needs `.columns`, `frame[name]` and a way to a list."""
+    names = [str(name) for name in frame.columns]
+    notes: list[str] = []
+    repaired = repaired_names(names, notes)
+    if len(set(names)) != len(names):
+        series = [frame.iloc[:, place] for place in range(len(names))]
+    else:
+        series = [frame[name] for name in frame.columns]
+    columns = {name: [plain(value) for value in _listed(one)] for name, one in zip(repaired, series, strict=True)}
+    return _table(columns, notes)
+
+
+def read_mapping(columns: Mapping[Any, Any]) -> Table:
+    """A mapping from name to a column of values."""
+    notes: list[str] = []
+    names = repaired_names([str(name) for name in columns], notes)
+    return _table(
+        {name: [plain(value) for value in _listed(cells)] for name, cells in zip(names, columns.values(), strict=True)},
+        notes,
+    )
+
+
+def read_rows(rows: Sequence[Any]) -> Table:
+    """A list of mappings; what one lacks is missing."""
+    names: dict[str, None] = {}
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, Mapping):
+            problem = f"row {number}: expected a mapping, received {type(row).__name__}"
+            raise HandrailError("data", problem, 'give rows like {"text": "…", "label": "…"}')
+        names |= dict.fromkeys(map(str, row))
+    columns = {name: [plain(row.get(name)) for row in rows] for name in names}
+    return _table(columns, [])
+
+
+def plain(value: Any) -> Cell:
+    """A cell of Python's own types; dates become ISO text, what is not a value becomes its text."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return None if math.isnan(value) else value
+    if isinstance(value, datetime.datetime | datetime.date):
+        text = value.isoformat() if value == value else ""  # pandas' NaT is not equal to itself
+        return text or None
+    if hasattr(value, "item"):
+        return plain(value.item())
+    if isinstance(value, list | tuple | set):
+        return "|".join(str(part) for part in value)
+    text = str(value)
+    return None if text in ("NaT", "<NA>", "nan") else text
+
+
+def _listed(column: Any) -> list[Any]:
+    for word in ("to_list", "tolist", "to_pylist"):
+        if hasattr(column, word):
+            found: list[Any] = getattr(column, word)()
+            return found
+    return list(column)
+
+
+def _table(columns: dict[str, list[Cell]], notes: list[str]) -> Table:
+    lengths = {len(cells) for cells in columns.values()}
+    if not columns or lengths == {0}:
+        raise HandrailError("data", "no rows", "give at least 10 rows")
+    if len(lengths) > 1:
+        raise HandrailError("data", "columns of different lengths", "give every column the same number of values")
+    return Table(columns, "rows", tuple(notes))

@@ -1,0 +1,75 @@
+"""JSON lines, or one JSON array of objects, as a table."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from handrail.core.errors import HandrailError
+from handrail.core.values import Cell, quoted
+from handrail.data.delimited import decoded
+from handrail.data.table import Table
+
+
+def read_json(content: bytes, where: str) -> Table:
+    """Objects with differing keys are joined: what an object lacks is missing. Raises HandrailError with the line."""
+    text, notes = decoded(content, where)
+    if text.lstrip().startswith("["):
+        whole = _parsed(text, where)
+        if not isinstance(whole, list):
+            raise _off(where, "expected an array of objects")
+        numbered = [(number, row) for number, row in enumerate(whole, start=1)]
+        unit = "item"
+    else:
+        numbered = [
+            (number, _parsed(line, f"{where}, line {number}"))
+            for number, line in enumerate(text.split("\n"), start=1)
+            if line.strip()
+        ]
+        unit = "line"
+    columns: dict[str, list[Cell]] = {}
+    for place, (number, row) in enumerate(numbered):
+        if not isinstance(row, dict):
+            raise _off(f"{where}, {unit} {number}", f"expected an object, received {type(row).__name__}")
+        for name, value in row.items():
+            if name not in columns:
+                columns[name] = [None] * place
+            columns[name].append(_cell(value, name, f"{where}, {unit} {number}"))
+        for cells in columns.values():
+            if len(cells) == place:
+                cells.append(None)
+    if not columns:
+        raise HandrailError("data", "no rows: there is no object in it", "one JSON object a line", where=where)
+    return Table(columns, where, tuple(notes), [number for number, _ in numbered])
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise _off(where, f"not valid JSON: {error}") from error
+
+
+def _cell(value: Any, name: str, where: str) -> Cell:
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return "|".join(value)
+    if isinstance(value, dict | list):
+        raise HandrailError(
+            "data", f"the value of {quoted(name)} is nested", "give one plain value per name", where=where, field=name
+        )
+    return value  # type: ignore[no-any-return]
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is given twice")
+    return found
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is not a number")
+
+
+def _off(where: str, problem: str) -> HandrailError:
+    return HandrailError("data", problem, 'one object a line: {"text": "…", "label": "…"}', where=where)

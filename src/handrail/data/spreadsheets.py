@@ -1,0 +1,59 @@
+"""Excel, OpenDocument and Parquet files, through libraries that come with an extra."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from types import ModuleType
+
+from handrail.core.errors import HandrailError
+from handrail.data.delimited import has_header, repaired_names
+from handrail.data.frames import plain
+from handrail.data.table import Table
+
+
+def read_spreadsheet(content: bytes, where: str) -> Table:
+    """The first sheet that holds rows."""
+    calamine = _library("python_calamine", "train", where)
+    try:
+        book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
+        sheets = [(name, book.get_sheet_by_name(name).to_python(skip_empty_area=True)) for name in book.sheet_names]
+    except Exception as error:
+        raise HandrailError(
+            "data", f"not a spreadsheet that can be read: {str(error)[:100]}", "save it as .xlsx or .csv", where=where
+        ) from error
+    filled = [(name, rows) for name, rows in sheets if len(rows) > 1]
+    if not filled:
+        raise HandrailError("data", "no rows in any sheet", "give a sheet with a header and rows", where=where)
+    name, rows = filled[0]
+    notes = [f"sheet '{name}' is read; {len(filled) - 1} more hold rows"] if len(filled) > 1 else []
+    texts = [["" if cell is None else str(cell) for cell in row] for row in rows[:200]]
+    named = has_header(texts)
+    names = repaired_names(texts[0] if named else [f"column_{place + 1}" for place in range(len(rows[0]))], notes)
+    body = [row for row in rows[named:] if any(cell not in ("", None) for cell in row)]
+    columns = {name: [plain(row[place]) for row in body] for place, name in enumerate(names)}
+    return Table(columns, where, tuple(notes), range(1 + named, 1 + named + len(body)))
+
+
+def read_parquet(content: bytes, where: str) -> Table:
+    """All row groups of a Parquet file."""
+    library = _library("arro3.io", "parquet", where)
+    try:
+        table = library.read_parquet(io.BytesIO(content)).read_all()
+        columns = {name: [plain(value.as_py()) for value in table.column(name)] for name in table.schema.names}
+    except Exception as error:
+        raise HandrailError(
+            "data", f"not a Parquet file that can be read: {str(error)[:100]}", "write it again", where=where
+        ) from error
+    if not columns or not next(iter(columns.values())):
+        raise HandrailError("data", "no rows", "give at least 10 rows", where=where)
+    return Table(columns, where)
+
+
+def _library(name: str, extra: str, where: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise HandrailError(
+            "environment", f"reading this needs the extra [{extra}]", f'pip install "handrail[{extra}]"', where=where
+        ) from error
