@@ -114,7 +114,7 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
 
 def repaired_names(names: Sequence[str], notes: list[str]) -> list[str]:
     """Names that are there, short and different; each repair is noted."""
-    found: list[str] = []
+    found: dict[str, None] = {}
     for place, name in enumerate(names, start=1):
         plain = " ".join(name.split()).strip("\ufeff\u200b")[:LONGEST_NAME] or f"column_{place}"
         unique, number = plain, 2
@@ -124,8 +124,8 @@ def repaired_names(names: Sequence[str], notes: list[str]) -> list[str]:
             notes.append(
                 f"column {place} is called '{unique}'" + (" because its name is empty" if not name.strip() else "")
             )
-        found.append(unique)
-    return found
+        found[unique] = None
+    return list(found)
 
 
 def _parsed_best(text: str, separator: str | None, where: str) -> tuple[list[list[str]], list[int], Dialect]:

@@ -1,78 +1,28 @@
-"""What the columns are, what can be predicted from what, and how to split honestly: each decision with its reason."""
+"""What the columns are, what is predicted from what, and how to split honestly: each decision with its reason."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Final
 
 import numpy as np
 
+from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.signature import Field
+from handrail.core.values import Cell, is_blank, is_missing, to_word
+from handrail.data.kinds import Seen, field_of, seen
+from handrail.data.leaks import duplicate_of, gives_away, gives_away_amount, twins_of
+from handrail.data.seen import ColumnLook, Look, Split
+from handrail.data.splits import chosen_split
 from handrail.data.table import Table
+from handrail.data.targets import Question, guessed_target, named_target, parts_of, question_of
 
-ColumnKind = Literal["number", "boolean", "date", "category", "text", "id", "constant", "empty", "duplicate", "leak"]
-Problem = Literal["binary", "multiclass", "multilabel", "regression"]
-SplitKind = Literal["random", "stratified", "group", "time"]
+__all__ = ["ColumnLook", "Look", "Split", "look_at", "usable_rows"]
 
-
-@dataclass(frozen=True)
-class ColumnLook:
-    """One column as it was understood. `field` says how its cells are read; None where the column is not used."""
-
-    name: str
-    kind: ColumnKind
-    used: bool
-    reason: str
-    missing: int
-    distinct: int
-    examples: tuple[str, ...] = ()
-    field: Field | None = None
-
-
-@dataclass(frozen=True)
-class Split:
-    """How test rows are set aside. For "group", `keys[i]` is row i's group; for "time", its moment. Else None."""
-
-    kind: SplitKind
-    reason: str
-    column: str | None = None
-    keys: np.ndarray | None = field(default=None, repr=False, compare=False)
-
-
-@dataclass(frozen=True)
-class Look:
-    """Everything that was noticed. `labels` are the target's words in sorted order (() for regression).
-
-    `target_field` reads the target's cells (kind number for regression, category for labels).
-    `label_separator` is set for multilabel targets ("a|b"). `twins[i]` is the same number for rows that are equal in all used inputs.
-    """
-
-    rows: int
-    columns: tuple[ColumnLook, ...]
-    target: str
-    target_reason: str
-    problem: Problem
-    problem_reason: str
-    target_field: Field
-    labels: tuple[str, ...]
-    split: Split
-    notes: tuple[str, ...]
-    fingerprint: str
-    label_separator: str = ""
-    twins: np.ndarray | None = field(default=None, repr=False, compare=False)
-
-    def inputs(self) -> tuple[Field, ...]:
-        """The fields a model may use, in the file's order."""
-        return tuple(column.field for column in self.columns if column.used and column.field is not None)
-
-    def ignored(self) -> tuple[str, ...]:
-        """Columns that were seen and are not used."""
-        return tuple(column.name for column in self.columns if not column.used and column.name != self.target)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For report.json: no arrays."""
-        raise NotImplementedError
+MOST_COLUMNS: Final = 10_000
+ASKABLE_KINDS: Final = ("number", "boolean", "date", "category", "text", "ignore")
+NOT_USED: Final = ("id", "constant", "empty")
 
 
 def look_at(
@@ -86,4 +36,165 @@ def look_at(
     missing: Sequence[str] = (),
 ) -> Look:
     """The look of a table. Raises HandrailError ("data") where nothing can be learnt from it."""
-    raise NotImplementedError
+    _refuse_shape(table)
+    columns = _with_missing(table.columns, missing)
+    asked = _checked_kinds(kinds or {}, columns)
+    found = {name: _seen_as(name, cells, asked.get(name)) for name, cells in columns.items()}
+    name, target_reason = named_target(target, list(columns)) if target else guessed_target(found)
+    ignored = [other for other, kind in asked.items() if kind == "ignore"]
+    inputs = [
+        other for other in columns if other != name and other not in ignored and found[other].kind not in NOT_USED
+    ]
+    if not inputs:
+        raise HandrailError(
+            "data", f"nothing to predict '{name}' from: no column is usable", "give columns with values that differ"
+        )
+    all_text = all(found[other].kind == "text" for other in inputs)
+    question = question_of(name, found[name], columns[name], problem, all_text)
+    duplicates = duplicate_of(
+        {other: columns[other] for other in inputs}, [o for o in inputs if found[o].kind == "number"]
+    )
+    target_field = _target_field(name, found[name], question, columns[name])
+    looks = []
+    notes = list(question.notes)
+    for other, cells in columns.items():
+        if other == name:
+            looks.append(_column(other, found[other], cells, "the answer to predict", None, used=False))
+        elif other in ignored:
+            looks.append(_column(other, found[other], cells, "you said so", None, used=False))
+        else:
+            looks.append(
+                _input(other, found[other], cells, duplicates, question, target_field, columns[name], other in asked)
+            )
+        notes += _notes_on(looks[-1], found[other])
+    used = [look.name for look in looks if look.used]
+    if not used:
+        raise HandrailError(
+            "data", f"nothing to predict '{name}' from: every column repeats or gives it away", "see handrail look"
+        )
+    twins = twins_of([columns[other] for other in used], len(table))
+    repeated = len(table) - len(np.unique(twins))
+    if repeated:
+        notes.append(f"{repeated:,} rows repeat others in all inputs: equal rows stay on one side of the split")
+    split = chosen_split(columns, found, name, question.problem, group, time)
+    if split.kind in ("group", "time"):
+        notes.append(f"test rows are chosen by {split.kind}: {split.reason}")
+    return Look(
+        len(table), tuple(looks), name, target_reason, question.problem, question.reason, target_field,  # type: ignore[arg-type]
+        question.labels, split, tuple(notes), fingerprint(columns), question.separator, twins,
+    )  # fmt: skip
+
+
+def usable_rows(table: Table, look: Look) -> list[int]:
+    """The rows that can be learnt from: those whose answer is there and belongs to a kept label."""
+    cells = table.columns[look.target]
+    if look.problem == "regression":
+        return [row for row, cell in enumerate(cells) if not is_missing(cell)]
+    labels = set(look.labels)
+    if look.problem == "multilabel":
+        return [row for row, cell in enumerate(cells) if labels.intersection(parts_of(cell, look.label_separator))]
+    known = {cell: to_word(cell) in labels for cell in set(cells)}
+    return [row for row, cell in enumerate(cells) if known[cell]]
+
+
+def fingerprint(columns: Mapping[str, Sequence[Cell]]) -> str:
+    """sha256 over names and cells: the same for the same table."""
+    digest = hashlib.sha256()
+    for name, cells in columns.items():
+        digest.update(f"{name}\x1e".encode())
+        digest.update("\x1f".join(map(str, cells)).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _refuse_shape(table: Table) -> None:
+    if len(table) < 10:
+        raise HandrailError("data", f"need at least 10 rows, got {len(table)}", "give more rows", where=table.source)
+    if len(table.columns) > MOST_COLUMNS:
+        problem = f"{len(table.columns):,} columns; at most {MOST_COLUMNS:,} are looked at"
+        raise HandrailError("data", problem, "leave columns out that cannot matter", where=table.source)
+
+
+def _with_missing(columns: dict[str, list[Cell]], missing: Sequence[str]) -> dict[str, list[Cell]]:
+    if not missing:
+        return columns
+    words = {word.casefold() for word in missing}
+    return {
+        name: [None if isinstance(cell, str) and cell.strip().casefold() in words else cell for cell in cells]
+        for name, cells in columns.items()
+    }
+
+
+def _checked_kinds(kinds: Mapping[str, str], columns: Mapping[str, Sequence[Cell]]) -> dict[str, str]:
+    for name, kind in kinds.items():
+        if name not in columns:
+            hint = did_you_mean(name, columns).strip()
+            raise HandrailError(
+                "data", f"no column '{name}'", f"{hint} columns: {listed(columns, 20)}".strip(), field="kind"
+            )
+        if kind not in ASKABLE_KINDS:
+            hint = did_you_mean(kind, ASKABLE_KINDS).strip() or f"the kinds: {listed(ASKABLE_KINDS)}"
+            raise HandrailError("usage", f"unknown kind '{kind}'", hint, field="kind")
+    return dict(kinds)
+
+
+def _seen_as(name: str, cells: Sequence[Cell], asked: str | None) -> Seen:
+    by_itself = seen(name, cells)
+    if asked is None or asked == "ignore" or asked == by_itself.kind:
+        return by_itself
+    return Seen(asked, f"you said so (by itself: {by_itself.kind})", by_itself.pattern, by_itself.style)
+
+
+def _target_field(name: str, kind: Seen, question: Question, cells: Sequence[Cell]) -> Field:
+    if question.problem == "regression":
+        return field_of(name, "number", kind, cells)
+    return Field(name, "category", choices=question.labels)
+
+
+def _input(
+    name: str,
+    kind: Seen,
+    cells: Sequence[Cell],
+    duplicates: Mapping[str, str],
+    question: Question,
+    target_field: Field,
+    answers: Sequence[Cell],
+    asked: bool,
+) -> ColumnLook:
+    if kind.kind in NOT_USED:
+        return _column(name, kind, cells, kind.reason, None, used=False)
+    field = field_of(name, kind.kind, kind, cells)
+    reason = ""
+    if not asked and name in duplicates:
+        return _column(
+            name, Seen("duplicate", ""), cells, f"it repeats '{duplicates[name]}', value by value", None, used=False
+        )
+    if not asked and question.problem == "regression":
+        reason = gives_away_amount(field, cells, target_field.parse_column(answers))
+    elif not asked and question.problem != "multilabel":
+        reason = gives_away(cells, answers, len(question.labels))
+    if reason:
+        return _column(name, Seen("leak", ""), cells, reason, None, used=False)
+    return _column(name, kind, cells, kind.reason, field, used=True)
+
+
+def _column(
+    name: str, kind: Seen, cells: Sequence[Cell], reason: str, field: Field | None, *, used: bool
+) -> ColumnLook:
+    missing = is_missing if kind.kind in ("number", "boolean", "date") else is_blank
+    distinct = set(cells)
+    blank = {cell for cell in distinct if missing(cell)}
+    count = sum(cell in blank for cell in cells) if blank else 0
+    examples = tuple(str(cell)[:60] for cell in dict.fromkeys(cells[:50]) if cell not in blank)[:3]
+    return ColumnLook(name, kind.kind, used, reason, count, len(distinct) - len(blank), examples, field)  # type: ignore[arg-type]
+
+
+def _notes_on(look: ColumnLook, kind: Seen) -> list[str]:
+    notes = [kind.note] if kind.note else []
+    if look.kind in ("leak", "duplicate"):
+        notes.append(f"'{look.name}' is not used: {look.reason}; --kind {look.name}=category uses it all the same")
+    elif look.kind in NOT_USED and look.reason != "the answer to predict":
+        notes.append(f"'{look.name}' is not used: {look.reason}")
+    if look.kind == "category" and look.field and {"NA", "N/A", "null", "None"} & set(look.field.choices):
+        word = next(word for word in ("NA", "N/A", "null", "None") if word in look.field.choices)
+        notes.append(f"'{word}' in '{look.name}' is taken as a word; --missing {word} takes it as missing")
+    return notes

@@ -1,0 +1,239 @@
+"""What kind of thing stands in a column, and how its cells are read, with the reason."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from handrail.core.errors import HandrailError
+from handrail.core.signature import Field, InputKind
+from handrail.core.values import (
+    FALSE_WORDS,
+    LARGEST_EXACT_INT,
+    TRUE_WORDS,
+    Cell,
+    NumberStyle,
+    date_example,
+    is_blank,
+    is_missing,
+    quoted,
+    to_date,
+    to_number,
+    to_word,
+)
+
+DATE_PATTERNS: Final = ("iso", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y",
+                        "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%Y%m%d")  # fmt: skip
+NUMBER_STYLES: Final = (
+    NumberStyle(),
+    NumberStyle(",", "."),
+    NumberStyle(".", ","),
+    NumberStyle(",", " "),
+    NumberStyle(".", "'"),
+)
+ID_NAME: Final = re.compile(r"(?:^|[_\W])(?:id|uuid|guid|rownum|row|index|unnamed.*)$|[a-z](?:ID|Id)$", re.ASCII)
+EPOCH_NAME: Final = re.compile(r"time|date|epoch|stamp|_at$", re.IGNORECASE)
+MOST_CHOICES: Final = 1_000
+SAMPLE: Final = 300
+# A column of words is text when its cells have this many words on average, and rarely repeat.
+TEXT_WORDS: Final = 3.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A column's kind with the reason, before anybody overrules it. `kind` may also be "id", "constant" or "empty"."""
+
+    kind: str
+    reason: str
+    pattern: str = "iso"
+    style: NumberStyle = NumberStyle()
+    note: str = ""
+
+
+def seen(name: str, cells: Sequence[Cell]) -> Seen:
+    """The kind of a column. Raises HandrailError for a number that no computer holds (1e999)."""
+    counts = Counter(cells)
+    distinct = [cell for cell in counts if not is_blank(cell)]
+    if not distinct:
+        return Seen("empty", "no cell holds anything")
+    filled = sum(counts[cell] for cell in distinct)
+    known = [cell for cell in distinct if not is_missing(cell)]
+    if len(distinct) == 1 and filled == len(cells):
+        return Seen("constant", f"every row holds {quoted(str(distinct[0]))}")
+    if known and _all_boolean(known):
+        return Seen("boolean", f"yes or no: {_some(known)}")
+    number = _as_number(name, known, counts, filled, cells) if known else None
+    if number is not None:
+        return number
+    pattern = _date_pattern(known) if known else None
+    if pattern is not None:
+        return _as_date(pattern, known)
+    return _as_words(name, distinct, filled)
+
+
+def field_of(name: str, kind: str, seen_as: Seen, cells: Sequence[Cell]) -> Field:
+    """How the cells of a used column are read. Raises HandrailError where a cell does not fit the kind."""
+    style = seen_as.style if kind == "number" else NumberStyle()
+    pattern = seen_as.pattern if kind == "date" else "iso"
+    plain = Field(name, _input_kind(kind), pattern=pattern, decimal=style.decimal, thousands=style.thousands)
+    missing = is_missing if kind in ("number", "boolean", "date") else is_blank
+    counts = Counter(cells)
+    optional = any(missing(cell) for cell in counts)
+    if kind in ("category", "text"):
+        words = Counter[str]()
+        for cell, count in counts.items() if kind == "category" else ():
+            word = to_word(cell)
+            if word is not None:
+                words[word] += count
+        ranked = sorted(words, key=lambda word: (-words[word], word))[:MOST_CHOICES]
+        example = ranked[0] if ranked else next((str(cell) for cell in cells if not is_blank(cell)), "")
+        return Field(name, _input_kind(kind), optional, tuple(ranked), example=example[:500])
+    known = [cell for cell in cells if not missing(cell)]
+    values = plain.parse_column(known)
+    example = _example(kind, known, values)
+    low, high = (float(values.min()), float(values.max())) if len(values) else (None, None)
+    return Field(name, _input_kind(kind), optional, (), low, high, example, pattern, style.decimal, style.thousands)
+
+
+def _input_kind(kind: str) -> InputKind:
+    return kind if kind in ("number", "boolean", "date", "category", "text") else "category"  # type: ignore[return-value]
+
+
+def _example(kind: str, known: Sequence[Cell], values: object) -> Cell:
+    middle = known[len(known) // 2] if known else None
+    if kind == "number" and middle is not None:
+        number = float(values[len(known) // 2])  # type: ignore[index]
+        return int(number) if number.is_integer() and abs(number) < LARGEST_EXACT_INT else number
+    if kind == "boolean" and middle is not None:
+        return bool(values[len(known) // 2])  # type: ignore[index]
+    return middle
+
+
+def _all_boolean(known: Sequence[Cell]) -> bool:
+    words = {str(cell).strip().casefold() for cell in known}
+    words = {{"1.0": "1", "0.0": "0"}.get(word, word) for word in words}
+    return (
+        len(words) >= 2 and words <= TRUE_WORDS | FALSE_WORDS and bool(words & TRUE_WORDS) and bool(words & FALSE_WORDS)
+    )
+
+
+def _as_number(
+    name: str, known: Sequence[Cell], counts: Counter[Cell], filled: int, cells: Sequence[Cell]
+) -> Seen | None:
+    for style in NUMBER_STYLES:
+        values = [_number(cell, style) for cell in known]
+        odd = [cell for cell, value in zip(known, values, strict=True) if value is None]
+        if not odd:
+            return _number_kind(
+                name, known, [value for value in values if value is not None], style, len(counts), filled
+            )
+        share = sum(counts[cell] for cell in odd) / filled
+        if style == NumberStyle() and share < 0.05 and len(known) > 20:
+            _refuse_infinite(name, odd, cells)
+            words = f"{len(odd)} different cells are no numbers, such as {quoted(str(odd[0]))}"
+            note = f"'{name}' is read as words because {words}; mend them, or say --missing {str(odd[0])[:40]!r}"
+            return Seen("category", words, note=note)
+    return None
+
+
+def _refuse_infinite(name: str, odd: Sequence[Cell], cells: Sequence[Cell]) -> None:
+    for cell in odd:
+        text = str(cell).strip().casefold().lstrip("+-")
+        if text in ("inf", "infinity") or re.fullmatch(r"\d+(\.\d*)?e\+?\d+", text):
+            row = list(cells).index(cell) + 1
+            raise HandrailError(
+                "data", f"expected a finite number, received {quoted(str(cell))}", "mend or empty that cell",
+                where=f"row {row:,}, column '{name}'", field=name,
+            )  # fmt: skip
+
+
+def _number(cell: Cell, style: NumberStyle) -> float | None:
+    if style != NumberStyle() and isinstance(cell, str) and not _grouped_rightly(cell.strip(), style):
+        return None
+    try:
+        return to_number(cell, style)
+    except ValueError:
+        return None
+
+
+def _grouped_rightly(text: str, style: NumberStyle) -> bool:
+    whole = text.lstrip("+-").split(style.decimal)[0]
+    parts = whole.split(style.thousands)
+    return len(parts) == 1 or (1 <= len(parts[0]) <= 3 and all(len(part) == 3 for part in parts[1:]))
+
+
+def _number_kind(
+    name: str, known: Sequence[Cell], values: Sequence[float], style: NumberStyle, distinct: int, filled: int
+) -> Seen:
+    whole = all(value.is_integer() for value in values)
+    if whole and max(map(abs, values)) > LARGEST_EXACT_INT:
+        return Seen("id" if distinct > 0.9 * filled else "category", "whole numbers too long to count with: names")
+    if whole and distinct > 0.95 * filled and filled > 20 and ID_NAME.search(name):
+        return Seen("id", f"{distinct:,} different whole numbers in {filled:,} rows, and its name")
+    if whole and distinct >= filled > 20 and max(values) - min(values) == len(values) - 1 and values[0] < values[-1]:
+        if all(after - before == 1 for before, after in zip(values, values[1:], strict=False)):
+            return Seen("id", "it counts the rows")
+    if whole and EPOCH_NAME.search(name) and min(values) > 3e8 and max(values) < 4e9:
+        return Seen("date", "seconds since 1970, by its name and size", "epoch_s")
+    if whole and EPOCH_NAME.search(name) and min(values) > 3e11 and max(values) < 4e12:
+        return Seen("date", "milliseconds since 1970, by its name and size", "epoch_ms")
+    written = ""
+    if style != NumberStyle():
+        written = f", written with '{style.decimal}' as the decimal mark"
+    return Seen(
+        "number",
+        f"{'whole numbers' if whole else 'numbers'} from {min(values):g} to {max(values):g}{written}",
+        style=style,
+    )
+
+
+def _date_pattern(known: Sequence[Cell]) -> str | None:
+    texts = [cell for cell in known[:: max(1, len(known) // SAMPLE)] if isinstance(cell, str)]
+    if len(texts) < 2 or not all(
+        6 <= len(text.strip()) <= 40 and any(char.isdigit() for char in text) for text in texts[:20]
+    ):
+        return None
+    for pattern in DATE_PATTERNS:
+        if all(_is_date(text, pattern) for text in texts) and all(_is_date(cell, pattern) for cell in known):
+            return pattern
+    return None
+
+
+def _is_date(cell: Cell, pattern: str) -> bool:
+    try:
+        to_date(cell, pattern)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _as_date(pattern: str, known: Sequence[Cell]) -> Seen:
+    reason = f"dates like {known[0]}"
+    note = ""
+    if pattern == "%d/%m/%Y" and all(_is_date(cell, "%m/%d/%Y") for cell in known):
+        note = f"dates such as {known[0]} are read as day/month/year; nothing in the column tells"
+    elif pattern != "iso":
+        reason += f", read as {date_example(pattern)}"
+    return Seen("date", reason, pattern, note=note)
+
+
+def _as_words(name: str, distinct: Sequence[Cell], filled: int) -> Seen:
+    sample = [str(cell) for cell in distinct[:: max(1, len(distinct) // SAMPLE)]]
+    words = sum(len(text.split()) for text in sample) / len(sample)
+    length = sum(map(len, sample)) / len(sample)
+    share = len(distinct) / filled
+    if (words >= TEXT_WORDS and (share > 0.2 or length > 60)) or (words >= 2 and share > 0.7 and len(distinct) > 20):
+        return Seen("text", f"{words:.0f} words in a cell on average, {len(distinct):,} different cells")
+    if share > 0.95 and len(distinct) > 20 and words < 2:
+        return Seen("id", f"{len(distinct):,} different words in {filled:,} rows: nothing repeats")
+    if share > 0.5 and ID_NAME.search(name) and len(distinct) > 20 and words < 2:
+        return Seen("id", f"{len(distinct):,} different words in {filled:,} rows, and its name")
+    return Seen("category", f"{len(distinct):,} different words: {_some(distinct)}")
+
+
+def _some(cells: Sequence[Cell], limit: int = 4) -> str:
+    shown = ", ".join(str(cell)[:30] for cell in cells[:limit])
+    return shown + (", …" if len(cells) > limit else "")

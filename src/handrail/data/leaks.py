@@ -1,0 +1,80 @@
+"""Columns that are other columns in disguise, or the answer itself, and rows that are the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from handrail.core.signature import Field
+from handrail.core.values import Cell, is_blank
+
+PURE = 0.999
+FEWEST_ROWS = 50
+LINEAR = 0.9999
+
+
+def codes_of(cells: Sequence[Cell]) -> tuple[np.ndarray, int]:
+    """Each row's value as a number, numbered in the order of first appearance, and how many there are."""
+    numbers: dict[Cell, int] = {}
+    codes = np.fromiter((numbers.setdefault(cell, len(numbers)) for cell in cells), dtype=np.int64, count=len(cells))
+    return codes, len(numbers)
+
+
+def duplicate_of(columns: Mapping[str, Sequence[Cell]], numbers: Sequence[str]) -> dict[str, str]:
+    """column → the one it repeats, cell by cell or one to one in other words. Of two, the one that is a number is kept."""
+    groups: dict[tuple[bytes, object], list[str]] = {}
+    for name, cells in columns.items():
+        codes, distinct = codes_of(cells)
+        # Where hardly anything repeats, any two columns map one to one by chance: then the cells must be equal.
+        same = None if distinct <= len(cells) / 2 else hash(tuple(cells))
+        groups.setdefault((codes.tobytes(), same), []).append(name)
+    found = {}
+    for names in groups.values():
+        kept = next((name for name in names if name in numbers), names[0])
+        found |= {name: kept for name in names if name != kept}
+    return found
+
+
+def gives_away(cells: Sequence[Cell], answers: Sequence[Cell], label_count: int) -> str:
+    """Why a column is the answer in other words, "" when it is not: each of its few values has one answer only."""
+    pairs = [
+        (cell, answer)
+        for cell, answer in zip(cells, answers, strict=True)
+        if not is_blank(cell) and not is_blank(answer)
+    ]
+    if len(pairs) < FEWEST_ROWS or len(pairs) < 0.5 * len(cells):
+        return ""
+    values = Counter(cell for cell, _ in pairs)
+    if not label_count <= len(values) <= 2 * label_count:
+        return ""
+    best: dict[Cell, int] = {}
+    for (cell, _), count in Counter(pairs).items():
+        best[cell] = max(best.get(cell, 0), count)
+    pure = sum(best.values()) / len(pairs)
+    if pure < PURE:
+        return ""
+    return f"it gives the answer away: {100 * pure:.4g} % of its {len(pairs):,} values stand for one answer each"
+
+
+def gives_away_amount(field: Field, cells: Sequence[Cell], values: np.ndarray) -> str:
+    """Why a column of numbers is the amount in another unit, "" when it is not."""
+    if field.kind != "number":
+        return ""
+    column = field.parse_column(cells)
+    both = np.isfinite(column) & np.isfinite(values)
+    if both.sum() < FEWEST_ROWS or np.ptp(column[both]) == 0 or np.ptp(values[both]) == 0:
+        return ""
+    correlation = abs(float(np.corrcoef(column[both], values[both])[0, 1]))
+    return f"it is the answer in another unit (correlation {correlation:.6f})" if correlation > LINEAR else ""
+
+
+def twins_of(columns: Sequence[Sequence[Cell]], rows: int) -> np.ndarray:
+    """`(rows,)` numbers, equal where rows are equal in every column."""
+    if not columns:
+        return np.arange(rows)
+    numbers: dict[tuple[Cell, ...], int] = {}
+    return np.fromiter(
+        (numbers.setdefault(row, len(numbers)) for row in zip(*columns, strict=True)), dtype=np.int64, count=rows
+    )

@@ -1,0 +1,250 @@
+"""What is to be predicted, when nobody says: the column, and the kind of problem, each with the reason."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.core.values import Cell, is_blank, is_missing, to_number, to_word
+from handrail.data.kinds import Seen
+
+TARGET_WORDS: Final = (
+    ("target", "label", "outcome", "output"),
+    ("sentiment", "intent", "species", "diagnosis", "churn", "churned", "survived", "default", "spam", "topic"),
+    (
+        "category",
+        "class",
+        "price",
+        "charges",
+        "quality",
+        "rating",
+        "stars",
+        "score",
+        "grade",
+        "income",
+        "sales",
+        "revenue",
+    ),
+    ("cost", "value", "amount", "result", "type", "status", "y"),
+)
+RATING_NAME: Final = re.compile(r"rating|stars?|quality|score|grade|rank|level|satisfaction|likert", re.IGNORECASE)
+MOST_LABELS: Final = 1_000
+FEWEST_ROWS: Final = 10
+# Whole numbers with more different values than this are amounts, unless the inputs are texts and they are codes.
+MOST_INT_LABELS: Final = 20
+SEPARATORS: Final = ("|", ";", ",")
+
+
+@dataclass(frozen=True)
+class Question:
+    """The kind of problem with its reason; `labels` sorted (() for regression); `dropped` labels have one row only."""
+
+    problem: str
+    reason: str
+    labels: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
+    separator: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def named_target(name: str, names: Sequence[str]) -> tuple[str, str]:
+    """The column that was asked for. Raises HandrailError with the nearest name."""
+    if name in names:
+        return name, "you said so"
+    for known in names:
+        if known.casefold() == name.casefold():
+            return known, f"you said '{name}'"
+    hint = did_you_mean(name, names).strip()
+    raise HandrailError("data", f"no column '{name}'", f"{hint} columns: {listed(names, 20)}".strip(), field="target")
+
+
+def guessed_target(kinds: Mapping[str, Seen]) -> tuple[str, str]:
+    """The column that is most likely meant. Raises HandrailError when there is no choice."""
+    if len(kinds) < 2:
+        raise HandrailError("data", "there is one column only: nothing to predict it from", "give inputs and answers")
+    usable = [name for name, kind in kinds.items() if kind.kind not in ("id", "constant", "empty")]
+    texts = [name for name in usable if kinds[name].kind == "text"]
+    for words in TARGET_WORDS:
+        found = [name for name in usable if re.sub(r"[\W_]+", "", name).casefold() in words and name not in texts]
+        if len(found) == 1:
+            return found[0], f"its name is '{found[0]}'; --target says otherwise"
+    for word in ("target", "label", "price", "value", "class"):
+        found = [name for name in usable if re.search(rf"(?:^|[_\W]){word}$", name.casefold()) and name not in texts]
+        if len(found) == 1:
+            return found[0], f"its name ends in '{word}'; --target says otherwise"
+    others = [name for name in usable if name not in texts]
+    if texts and len(others) == 1:
+        return others[0], "it is the only column beside the text; --target says otherwise"
+    if others:
+        return others[-1], "it is the last column; --target says otherwise"
+    raise HandrailError("data", "no column looks like an answer", "say which: --target NAME")
+
+
+def question_of(name: str, seen: Seen, cells: Sequence[Cell], asked: str | None, all_text: bool) -> Question:
+    """What kind of problem the target poses. Raises HandrailError where nothing can be learnt."""
+    filled = [cell for cell in cells if not is_blank(cell)]
+    if not filled:
+        raise HandrailError("data", f"no row has a value in '{name}'", "give another --target", field=name)
+    if len(filled) < FEWEST_ROWS:
+        raise HandrailError(
+            "data", f"need at least {FEWEST_ROWS} rows with an answer, got {len(filled)}", "give more rows", field=name
+        )
+    separator = _parts_separator(filled) if asked in (None, "multilabel") else ""
+    if asked == "multilabel" or (asked is None and separator and seen.kind in ("category", "text", "id")):
+        return _several(name, filled, separator or "|", asked)
+    if asked == "regression" or (asked is None and seen.kind == "number"):
+        amount = _as_amount(name, filled, asked, all_text)
+        if amount is not None:
+            return amount
+    if asked is None and seen.kind == "date":
+        raise HandrailError(
+            "data", f"'{name}' holds dates, which are not predicted", "give another --target", field=name
+        )
+    return _labelled(name, filled, asked)
+
+
+def _as_amount(name: str, filled: Sequence[Cell], asked: str | None, all_text: bool) -> Question | None:
+    counts = Counter(filled)
+    try:
+        values = {cell: to_number(cell) for cell in counts}
+    except ValueError as error:
+        if asked is None:
+            return None
+        raise HandrailError(
+            "data", f"'{name}' is no number: {error}", "mend it, or --task classification", field=name
+        ) from None
+    known = sorted({value for value in values.values() if value == value})
+    low, high, whole = known[0], known[-1], all(value.is_integer() for value in known)
+    if len(known) < 2:
+        raise HandrailError(
+            "data", f"'{name}' has one value only: nothing to learn", "give another --target", field=name
+        )
+    if asked == "regression":
+        return Question("regression", "you said so")
+    if not whole:
+        return Question("regression", f"numbers with fractions, from {low:g} to {high:g}")
+    if len(known) == 2:
+        return None
+    repeated = len(filled) / len(known)
+    if all_text and repeated >= 4 and len(known) <= MOST_LABELS:
+        return None
+    consecutive = high - low == len(known) - 1
+    if RATING_NAME.search(name) and len(known) <= 11:
+        return Question(
+            "regression",
+            f"an ordered rating from {low:g} to {high:g}: 4 is nearer to 5 than to 1; --task classification for classes",
+        )
+    if len(known) <= MOST_INT_LABELS and low in (0.0, 1.0) and consecutive and repeated >= 10 and len(known) <= 5:
+        return None
+    kind = (
+        "years"
+        if 1800 <= low and high <= 2200
+        else "whole numbers that count or measure"
+        if len(known) > 5
+        else "ordered whole numbers"
+    )
+    return Question("regression", f"{kind}, from {low:g} to {high:g}; --task classification for classes")
+
+
+def _labelled(name: str, filled: Sequence[Cell], asked: str | None) -> Question:
+    counts = Counter(word for cell in filled if (word := to_word(cell)) is not None)
+    if len(counts) < 2:
+        (only,) = counts
+        raise HandrailError(
+            "data", f"every answer in '{name}' is '{only}': nothing to tell apart", "give rows of two kinds", field=name
+        )
+    if len(counts) > 0.9 * len(filled) and len(filled) > 20:
+        raise HandrailError(
+            "data",
+            f"nearly every answer in '{name}' is different ({len(counts):,} of {len(filled):,})",
+            "give another --target",
+            field=name,
+        )
+    if len(counts) > MOST_LABELS:
+        raise HandrailError(
+            "data",
+            f"'{name}' has {len(counts):,} classes, at most {MOST_LABELS:,} are learnt",
+            "join rare ones",
+            field=name,
+        )
+    dropped = tuple(sorted(word for word, count in counts.items() if count < 2))
+    labels = tuple(sorted(set(counts) - set(dropped)))
+    if len(labels) < 2:
+        raise HandrailError(
+            "data", f"class '{dropped[0]}' has 1 row; need at least 2", "give more rows of it", field=name
+        )
+    notes = []
+    if dropped:
+        notes.append(f"{len(dropped)} classes of '{name}' have 1 row only and are left out: {listed(dropped, 5)}")
+    twins = _case_twins(labels)
+    if twins:
+        notes.append(f"labels that may be the same: {' and '.join(twins)}")
+    reason = "two different words" if len(labels) == 2 else f"{len(labels)} different words"
+    if all(is_number(label) for label in labels):
+        reason = f"{len(labels)} whole numbers that name classes; --task regression for amounts"
+    return Question(
+        "binary" if len(labels) == 2 else "multiclass",
+        reason if asked is None else "you said so",
+        labels,
+        dropped,
+        notes=tuple(notes),
+    )
+
+
+def _several(name: str, filled: Sequence[Cell], separator: str, asked: str | None) -> Question:
+    counts = Counter(part for cell in filled for part in parts_of(cell, separator))
+    labels = tuple(sorted(word for word, count in counts.items() if count >= 2))
+    if len(labels) < 2:
+        raise HandrailError("data", f"'{name}' holds fewer than two labels", "write labels as a|b|c", field=name)
+    dropped = tuple(sorted(set(counts) - set(labels)))
+    notes = (
+        (f"{len(dropped)} labels of '{name}' have 1 row only and are left out: {listed(dropped, 5)}",)
+        if dropped
+        else ()
+    )
+    reason = "you said so" if asked else f"cells hold several labels with '{separator}' between them"
+    return Question("multilabel", reason, labels, dropped, separator, notes)
+
+
+def parts_of(cell: Cell, separator: str) -> list[str]:
+    """The labels in a cell of a multi-label target."""
+    return [part.strip() for part in str(cell).split(separator) if part.strip()] if not is_missing(cell) else []
+
+
+def is_number(word: str) -> bool:
+    try:
+        return to_number(word) is not None
+    except ValueError:
+        return False
+
+
+def _parts_separator(filled: Sequence[Cell]) -> str:
+    """The mark between several labels in a cell: its parts recur, and cells with and without it share parts."""
+    for separator in SEPARATORS:
+        several = [cell for cell in filled if isinstance(cell, str) and separator in cell]
+        if len(several) < 0.1 * len(filled):
+            continue
+        parts = Counter(part for cell in filled for part in parts_of(cell, separator))
+        wholes = len(set(filled))
+        if (
+            len(parts) < 0.5 * wholes
+            and len(parts) < 0.2 * len(filled)
+            and all(len(part.split()) <= 4 for part in parts)
+        ):
+            return separator
+    return ""
+
+
+def _case_twins(labels: Sequence[str]) -> tuple[str, ...]:
+    folded: dict[str, str] = {}
+    for label in labels:
+        plain = unicodedata.normalize("NFC", label).casefold()
+        if plain in folded:
+            return (f"'{folded[plain]}'", f"'{label}'")
+        folded[plain] = label
+    return ()
