@@ -1,0 +1,124 @@
+"""A table's columns as one float32 matrix, the same for training and answering."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from handrail.core.signature import Columns
+from handrail.encode.ngrams import NGrams
+
+DAY_S = 86_400.0
+DATE_PARTS = ("days", "year", "month", "day", "weekday", "hour")
+UNSEEN = -1.0
+
+
+@dataclass(frozen=True)
+class ColumnCode:
+    """How one input becomes matrix columns, beginning at `start`; `width` of them.
+
+    number, boolean: itself. date: DATE_PARTS. category: its place in `words` (commonest 0; unseen −1, missing NaN),
+    then, where `statistics` is set, what the target averages for that word. text: one score per answer, then length.
+    """
+
+    name: str
+    kind: str
+    start: int
+    width: int
+    words: tuple[str, ...] = ()
+    statistics: bool = False
+
+
+@dataclass(frozen=True)
+class TableCode:
+    """All inputs' codes. `statistics[name]` is (words + 1, answers), the last row for unseen and missing words.
+
+    `texts[name]` is the n-grams of a text column and their weights (features, answers).
+    """
+
+    codes: tuple[ColumnCode, ...]
+    statistics: Mapping[str, np.ndarray]
+    texts: Mapping[str, tuple[NGrams, np.ndarray]]
+
+    @property
+    def width(self) -> int:
+        return sum(code.width for code in self.codes)
+
+    def encode(self, columns: Columns) -> np.ndarray:
+        """`(rows, width)` float32."""
+        rows = len(next(iter(columns.values())))
+        matrix = np.empty((rows, self.width), dtype=np.float32)
+        for code in self.codes:
+            column = columns[code.name]
+            if code.kind in ("number", "boolean"):
+                matrix[:, code.start] = column
+            elif code.kind == "category":
+                self._category(code, column, matrix)
+            elif code.kind == "date":
+                matrix[:, code.start : code.start + code.width] = date_parts(column)
+            else:
+                self._text(code, column, matrix)
+        return matrix
+
+    def _category(self, code: ColumnCode, column: np.ndarray, matrix: np.ndarray) -> None:
+        places = self._places[code.name]
+        found = [places.get(word, -1) for word in column]
+        values = np.array(found, dtype=np.float32)
+        for row, word in enumerate(column):
+            if word is None:
+                values[row] = np.nan
+        matrix[:, code.start] = values
+        if code.statistics:
+            matrix[:, code.start + 1 : code.start + code.width] = self.statistics[code.name][found]
+
+    def _text(self, code: ColumnCode, column: np.ndarray, matrix: np.ndarray) -> None:
+        ngrams, weights = self.texts[code.name]
+        matrix[:, code.start : code.start + code.width - 1] = text_scores(ngrams, weights, column)
+        matrix[:, code.start + code.width - 1] = text_lengths(column)
+
+    def __post_init__(self) -> None:
+        places = {code.name: {word: place for place, word in enumerate(code.words)} for code in self.codes}
+        object.__setattr__(self, "_places", places)
+
+    _places: Mapping[str, Mapping[str, int]] = None  # type: ignore[assignment]
+
+    def settings(self) -> list[dict[str, Any]]:
+        """What a manifest keeps; arrays go to `arrays`."""
+        return [asdict(code) for code in self.codes]
+
+
+def text_scores(ngrams: NGrams, weights: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """`(rows, answers)`: the weighted n-grams of each text, summed."""
+    starts, features, values = ngrams.encode(column)
+    sums = np.zeros((len(column), weights.shape[1]), dtype=np.float64)
+    np.add.at(sums, np.repeat(np.arange(len(column)), np.diff(starts)), weights[features] * values[:, None])
+    return sums.astype(np.float32)
+
+
+def text_lengths(column: np.ndarray) -> np.ndarray:
+    """ln(1 + characters) of each text."""
+    return np.log1p(np.array([len(text or "") for text in column], dtype=np.float32))
+
+
+def date_parts(seconds: np.ndarray) -> np.ndarray:
+    """`(rows, 6)`: see DATE_PARTS; NaN where there is no date."""
+    parts = np.full((len(seconds), len(DATE_PARTS)), np.nan, dtype=np.float32)
+    for row in np.flatnonzero(np.isfinite(seconds)):
+        second = float(seconds[row])
+        try:
+            moment = datetime.fromtimestamp(second, UTC)
+        except (ValueError, OverflowError, OSError):
+            continue
+        parts[row] = (second / DAY_S, moment.year, moment.month, moment.day, moment.weekday(), moment.hour)
+    return parts
+
+
+def code_from(settings: list[dict[str, Any]], statistics: Mapping[str, np.ndarray],
+              texts: Mapping[str, tuple[NGrams, np.ndarray]]) -> TableCode:  # fmt: skip
+    """The code that `settings` and its arrays describe. Raises KeyError or TypeError when they do not."""
+    codes = tuple(ColumnCode(**{**item, "words": tuple(item["words"])}) for item in settings)
+    return TableCode(codes, statistics, texts)

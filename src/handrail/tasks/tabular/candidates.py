@@ -1,0 +1,341 @@
+"""Fits one shape over all folds: its out-of-fold answers, its answers to the replay rows, and what is exported."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from handrail.learn.losses import log_loss, root_mean_squared_error
+from handrail.tasks.tabular.dense import DenseCode, fit_dense
+from handrail.tasks.tabular.portfolio import Shape
+from handrail.tasks.tabular.trees import Trees, from_lightgbm, from_scikit_learn, joined
+
+MOST_ROUNDS = 3_000
+PATIENCE_ROUNDS = 40
+# Forests grow deep; this keeps their part of the file small and quick to load.
+MOST_FOREST_NODES = 250_000
+MOST_EPOCHS = 60
+PATIENCE_EPOCHS = 6
+
+
+@dataclass(frozen=True)
+class Data:
+    """Matrix `x` (rows, width) float32, `y` label numbers or standardised amounts, `folds` (rows,), the replay matrix.
+
+    `outputs` is the number of labels, 1 for amounts. `category_sizes`: see `fit_dense`.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    folds: np.ndarray
+    replay: np.ndarray
+    problem: str
+    outputs: int
+    category_sizes: dict[int, int]
+    threads: int
+    seed: int
+
+    @property
+    def fold_count(self) -> int:
+        return int(self.folds.max()) + 1
+
+    def loss(self, answers: np.ndarray, rows: np.ndarray | None = None) -> float:
+        """Log loss, or root mean squared error in standard deviations of the target."""
+        truth = self.y if rows is None else self.y[rows]
+        if self.problem == "regression":
+            return root_mean_squared_error(answers[:, 0], truth)
+        return log_loss(answers, truth)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A finished candidate. `out_of_fold` and `replay` are (rows, outputs); the rest is what export needs."""
+
+    out_of_fold: np.ndarray
+    replay: np.ndarray
+    trees: Trees | None = None
+    dense: DenseCode | None = None
+    layers: tuple[np.ndarray, ...] = ()  # per fold: weights, biases, weights, biases, …
+    medians: np.ndarray | None = None
+    cost: float = 0.0
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """For a checkpoint."""
+        found = {"out_of_fold": self.out_of_fold, "replay": self.replay, "cost": np.array(self.cost)}
+        if self.trees is not None:
+            found |= {f"trees_{name}": value for name, value in self.trees.arrays().items()}
+        if self.dense is not None:
+            found |= {f"dense_{name}": value for name, value in self.dense.arrays().items()}
+        if self.medians is not None:
+            found["medians"] = self.medians
+        return found | {f"layer_{place:03d}": value for place, value in enumerate(self.layers)}
+
+
+def piece_from(arrays: dict[str, np.ndarray]) -> Piece:
+    """The piece in a checkpoint."""
+    trees = {name[6:]: value for name, value in arrays.items() if name.startswith("trees_")}
+    dense = {name[6:]: value for name, value in arrays.items() if name.startswith("dense_")}
+    layers = tuple(arrays[name] for name in sorted(arrays) if name.startswith("layer_"))
+    return Piece(
+        arrays["out_of_fold"],
+        arrays["replay"],
+        Trees(**trees) if trees else None,
+        DenseCode(**dense) if dense else None,
+        layers,
+        arrays.get("medians"),
+        float(arrays["cost"]),
+    )
+
+
+def fit_shape(shape: Shape, data: Data, seconds: float, told: Callable[[int], None]) -> Piece:
+    """Fits a shape over all folds within about `seconds` (inf: until it stops improving); `told(fold)` after each."""
+    fit_one = {"boosted": _boosted, "forest": _forest, "linear": _linear, "network": _network}[shape.kind]
+    return fit_one(shape, data, time.monotonic() + seconds, told)
+
+
+def _boosted(shape: Shape, data: Data, end: float, told: Callable[[int], None]) -> Piece:
+    import lightgbm
+
+    settings = {**shape.settings, "verbose": -1, "num_threads": data.threads, "seed": data.seed, "deterministic": True,
+                "force_row_wise": True, "feature_pre_filter": False, **_objective(data)}  # fmt: skip
+    settings["min_data_in_leaf"] = min(settings["min_data_in_leaf"], max(1, len(data.x) // 30))
+    whole = lightgbm.Dataset(data.x, data.y, params=settings, free_raw_data=False).construct()
+    out_of_fold, replay, parts = _empty(data), np.zeros((len(data.replay), data.outputs)), []
+    for fold in range(data.fold_count):
+        inside = data.folds == fold
+        seconds = (end - time.monotonic()) / (data.fold_count - fold)
+        booster = lightgbm.train(
+            settings,
+            whole.subset(np.flatnonzero(~inside)),
+            num_boost_round=MOST_ROUNDS,
+            valid_sets=[whole.subset(np.flatnonzero(inside))],
+            callbacks=[
+                lightgbm.early_stopping(max(PATIENCE_ROUNDS, int(3 / settings["learning_rate"])), verbose=False),
+                _stopping_at(time.monotonic() + seconds),
+            ],
+        )
+        rounds = booster.best_iteration or booster.current_iteration()
+        out_of_fold[inside] = _answers(booster.predict(data.x[inside], num_iteration=rounds), data)
+        replay += _raw(booster, data, rounds)
+        parts.append(from_lightgbm(booster.model_to_string(num_iteration=rounds), _trees_a_round(data)))
+        told(fold)
+    trees = joined(parts, 1.0 / data.fold_count)
+    margins = replay / data.fold_count
+    return Piece(out_of_fold, _linked(margins, data), trees, cost=float(len(trees.roots)))
+
+
+def _objective(data: Data) -> dict[str, Any]:
+    if data.problem == "regression":
+        return {"objective": "regression", "metric": "rmse"}
+    if data.outputs == 2:
+        return {"objective": "binary", "metric": "binary_logloss"}
+    return {"objective": "multiclass", "metric": "multi_logloss", "num_class": data.outputs}
+
+
+def _trees_a_round(data: Data) -> int:
+    return data.outputs if data.outputs > 2 else 1
+
+
+def _stopping_at(end: float) -> Callable[[Any], None]:
+    import lightgbm
+
+    def stop(env: Any) -> None:
+        if time.monotonic() > end:
+            raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
+
+    stop.order = 99  # type: ignore[attr-defined]
+    return stop
+
+
+def _raw(booster: Any, data: Data, rounds: int) -> np.ndarray:
+    raw = booster.predict(data.replay, raw_score=True, num_iteration=rounds)
+    return np.broadcast_to(raw.reshape(len(data.replay), -1), (len(data.replay), data.outputs))
+
+
+def _linked(margins: np.ndarray, data: Data) -> np.ndarray:
+    """Margins to answers: sigmoid for two labels (both columns hold the margin), softmax for more, as it is for amounts."""
+    if data.problem == "regression":
+        return margins
+    if data.outputs == 2:
+        return _two_columns(1.0 / (1.0 + np.exp(-margins[:, 0])))
+    raised = np.exp(margins - margins.max(axis=1, keepdims=True))
+    found: np.ndarray = raised / raised.sum(axis=1, keepdims=True)
+    return found
+
+
+def _answers(predicted: np.ndarray, data: Data) -> np.ndarray:
+    if data.problem == "regression":
+        return predicted.reshape(-1, 1)
+    return _two_columns(predicted) if predicted.ndim == 1 else predicted
+
+
+def _two_columns(probability: np.ndarray) -> np.ndarray:
+    return np.stack([1.0 - probability, probability], axis=1)
+
+
+def _forest(shape: Shape, data: Data, end: float, told: Callable[[int], None]) -> Piece:
+    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+    kind = ExtraTreesRegressor if data.problem == "regression" else ExtraTreesClassifier
+    medians = _medians(data.x)
+    x, other = _filled(data.x, medians), _filled(data.replay, medians)
+    out_of_fold, replay, parts = _empty(data), np.zeros((len(data.replay), data.outputs)), []
+    trees, leaf_rows = _forest_size(len(x), data)
+    for fold in range(data.fold_count):
+        inside = data.folds == fold
+        if fold and time.monotonic() > end:
+            raise TimeoutError
+        model = kind(
+            n_estimators=trees,
+            min_samples_leaf=leaf_rows,
+            random_state=data.seed + fold,
+            n_jobs=data.threads,
+            **shape.settings,
+        )
+        model.fit(x[~inside], data.y[~inside])
+        answer = model.predict if data.problem == "regression" else model.predict_proba
+        out_of_fold[inside] = _answers(_all_labels(answer(x[inside]), model, data), data)
+        replay += _answers(_all_labels(answer(other), model, data), data) / data.fold_count
+        parts.append(from_scikit_learn(model.estimators_, data.outputs, probabilities=data.problem != "regression"))
+        told(fold)
+    joint = joined(parts, 1.0 / data.fold_count)
+    return Piece(out_of_fold, replay, joint, medians=medians, cost=float(len(joint.roots)) * 3)
+
+
+def _forest_size(rows: int, data: Data) -> tuple[int, int]:
+    """(trees a fold, rows a leaf) so that the whole forest stays under MOST_FOREST_NODES."""
+    allowed = MOST_FOREST_NODES / data.fold_count / data.outputs
+    for leaf_rows in (2, 3, 5, 8, 12, 20, 40, 80, 160):
+        nodes = 2 * 0.6 * rows / leaf_rows
+        if allowed / nodes >= 40:
+            return min(120, int(allowed / nodes)), leaf_rows
+    return 20, 320
+
+
+def _all_labels(answers: np.ndarray, model: Any, data: Data) -> np.ndarray:
+    """Probabilities with a column for every label, also for those that a fold had no row of."""
+    if data.problem == "regression" or answers.shape[1] == data.outputs:
+        return answers
+    full = np.zeros((len(answers), data.outputs))
+    full[:, model.classes_.astype(int)] = answers
+    return full
+
+
+def _medians(x: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found: np.ndarray = np.nan_to_num(np.nanmedian(x, axis=0)).astype(np.float32)
+    return found
+
+
+def _filled(x: np.ndarray, medians: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(x), medians, x)
+
+
+def _linear(shape: Shape, data: Data, end: float, told: Callable[[int], None]) -> Piece:
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    dense = fit_dense(data.x, data.category_sizes)
+    x, other = dense.encode(data.x), dense.encode(data.replay)
+    out_of_fold, replay, layers = _empty(data), np.zeros((len(data.replay), data.outputs)), []
+    for fold in range(data.fold_count):
+        inside = data.folds == fold
+        if fold and time.monotonic() > end:
+            raise TimeoutError
+        if data.problem == "regression":
+            model = Ridge(alpha=1.0 / shape.settings["strength"]).fit(x[~inside], data.y[~inside])
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model = LogisticRegression(C=shape.settings["strength"], max_iter=150).fit(x[~inside], data.y[~inside])
+        answer = model.predict if data.problem == "regression" else model.predict_proba
+        out_of_fold[inside] = _answers(_all_labels(answer(x[inside]), model, data), data)
+        replay += _answers(_all_labels(answer(other), model, data), data) / data.fold_count
+        layers += _linear_layers(model, data)
+        told(fold)
+    return Piece(out_of_fold, replay, dense=dense, layers=tuple(layers), cost=400.0)
+
+
+def _linear_layers(model: Any, data: Data) -> list[np.ndarray]:
+    """Weights (inputs, outputs) and biases whose softmax (or sum, for amounts) are the model's answers."""
+    weights, biases = np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_)
+    if data.problem == "regression":
+        return [weights.T.astype(np.float32), biases.astype(np.float32)]
+    if len(weights) == 1:
+        weights, biases = np.concatenate([0 * weights, weights]), np.concatenate([0 * biases, biases])
+    full, shift = np.zeros((data.outputs, weights.shape[1])), np.full(data.outputs, -40.0)
+    full[model.classes_.astype(int)], shift[model.classes_.astype(int)] = weights, biases
+    return [full.T.astype(np.float32), shift.astype(np.float32)]
+
+
+def _network(shape: Shape, data: Data, end: float, told: Callable[[int], None]) -> Piece:
+    dense = fit_dense(data.x, data.category_sizes)
+    x, other = dense.encode(data.x), dense.encode(data.replay)
+    out_of_fold, replay, layers = _empty(data), np.zeros((len(data.replay), data.outputs)), []
+    for fold in range(data.fold_count):
+        inside = data.folds == fold
+        fold_end = time.monotonic() + (end - time.monotonic()) / (data.fold_count - fold)
+        found = _trained_network(shape, data, x, inside, data.seed + fold, fold_end)
+        out_of_fold[inside] = network_answers(x[inside], found, data.problem)
+        replay += network_answers(other, found, data.problem) / data.fold_count
+        layers += found
+        told(fold)
+    return Piece(out_of_fold, replay, dense=dense, layers=tuple(layers), cost=600.0)
+
+
+def _trained_network(
+    shape: Shape, data: Data, x: np.ndarray, inside: np.ndarray, seed: int, end: float
+) -> list[np.ndarray]:
+    """The layers of the epoch that answers the held-out fold best."""
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+    kind = MLPRegressor if data.problem == "regression" else MLPClassifier
+    rows = int((~inside).sum())
+    model = kind(shape.settings["hidden"], alpha=shape.settings["alpha"], batch_size=min(rows, 64 if rows < 4_000 else 256),
+                 learning_rate_init=2e-3, random_state=seed)  # fmt: skip
+    more = {} if data.problem == "regression" else {"classes": np.arange(data.outputs)}
+    best, best_loss, waited = [], np.inf, 0
+    for epoch in range(MOST_EPOCHS):
+        model.learning_rate_init = 2e-3 * 0.5 * (1 + np.cos(np.pi * epoch / MOST_EPOCHS)) + 1e-5
+        if epoch:
+            model._optimizer.learning_rate_init = model.learning_rate_init
+        model.partial_fit(x[~inside], data.y[~inside], **more)
+        layers = _network_layers(model, data)
+        loss = data.loss(network_answers(x[inside], layers, data.problem), inside)
+        waited += 1
+        if loss < best_loss:
+            best, best_loss, waited = layers, loss, 0
+        if waited >= PATIENCE_EPOCHS or time.monotonic() > end:
+            break
+    return best
+
+
+def _network_layers(model: Any, data: Data) -> list[np.ndarray]:
+    found = [part.astype(np.float32) for pair in zip(model.coefs_, model.intercepts_, strict=True) for part in pair]
+    if data.outputs == 2:
+        found[-2] = np.concatenate([0 * found[-2], found[-2]], axis=1)
+        found[-1] = np.concatenate([0 * found[-1], found[-1]])
+    return found
+
+
+def network_answers(x: np.ndarray, layers: list[np.ndarray], problem: str) -> np.ndarray:
+    """Layers of weights and biases with ReLU between them; softmax at the end for labels."""
+    value = x
+    for place in range(0, len(layers), 2):
+        value = value @ layers[place] + layers[place + 1]
+        if place + 2 < len(layers):
+            value = np.maximum(value, 0)
+    if problem == "regression":
+        return value.astype(np.float64)
+    raised = np.exp(value.astype(np.float64) - value.max(axis=1, keepdims=True))
+    found: np.ndarray = raised / raised.sum(axis=1, keepdims=True)
+    return found
+
+
+def _empty(data: Data) -> np.ndarray:
+    return np.full((len(data.x), data.outputs), np.nan)

@@ -1,0 +1,23 @@
+"""How good answers about a table are, next to a model that looks at nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from handrail.core.signature import Field, Signature
+from handrail.core.values import Cell, to_word
+from handrail.measure import classification, regression
+
+
+def score(signature: Signature, scores: np.ndarray, truth: Sequence[Cell], trivial: np.ndarray) -> dict[str, Any]:
+    """The measures of `handrail.measure`. Rows without an answer are left out."""
+    if signature.output.kind == "number":
+        values = Field(signature.output.name, "number").parse_column(truth)
+        known = np.isfinite(values)
+        return regression(scores[known, 0], values[known], float(trivial[0]))
+    words = [to_word(cell) for cell in truth]
+    known = np.array([word is not None for word in words])
+    return classification(signature.output.labels, scores[known], [word for word in words if word is not None], trivial)
