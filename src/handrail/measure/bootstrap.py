@@ -18,7 +18,7 @@ Weighted = Callable[[np.ndarray], np.ndarray]
 MOST_DRAWS: Final = 300
 LEAST_DRAWS: Final = 40
 # Rows × draws kept in memory, four bytes each.
-MOST_WEIGHTS: Final = 20_000_000
+MOST_WEIGHTS: Final = 10_000_000
 INTERVAL: Final = (2.5, 97.5)
 
 

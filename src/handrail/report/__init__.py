@@ -1,1 +1,1 @@
-"""The honest report drawn: report.html and the model card, from report.json alone."""
+"""What is known of a model, for people: one HTML file, plain lines for the terminal, judgements in words."""

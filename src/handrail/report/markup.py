@@ -1,0 +1,59 @@
+"""HTML that is escaped by construction: text becomes markup only through `tag`, which escapes what is not Html."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+# Characters that HTML may not hold, or that turn the reading direction of what follows.
+UNPRINTABLE: Final = {
+    code: "\ufffd"
+    for code in (*range(0x20), 0x7F, *range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFFFE, 0xFFFF)
+    if code not in (0x09, 0x0A)
+} | {code: "\ufffd" for code in range(0xD800, 0xE000)}
+VOID: Final = frozenset({"meta", "input", "br"})
+
+
+@dataclass(frozen=True)
+class Html:
+    """Markup that is safe to put into a page as it stands."""
+
+    text: str
+
+
+Child = Html | str | int | None
+NOTHING: Final = Html("")
+
+
+def tag(name: str, *children: Child, **attributes: object) -> Html:
+    """`<name attributes>children</name>`, text and attribute values escaped.
+
+    `class_` becomes class, other underscores hyphens; an attribute that is None or False is left out.
+    """
+    written = "".join(
+        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escaped(str(value))}"')
+        for key, value in attributes.items()
+        if value is not None and value is not False
+    )
+    if name in VOID:
+        return Html(f"<{name}{written}>")
+    return Html(f"<{name}{written}>{join(children).text}</{name}>")
+
+
+def join(children: Iterable[Child]) -> Html:
+    """Several pieces one after the other, text escaped, None left out."""
+    pieces = (child.text if isinstance(child, Html) else escaped(str(child)) for child in children if child is not None)
+    return Html("".join(pieces))
+
+
+def escaped(text: str) -> str:
+    """`text` as HTML text or inside a quoted attribute."""
+    return html.escape(text.translate(UNPRINTABLE), quote=True)
+
+
+def shortened(value: object, limit: int) -> str:
+    """A value as text of at most `limit` characters."""
+    text = " ".join(("–" if value is None else str(value)).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
