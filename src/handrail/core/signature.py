@@ -109,11 +109,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Output:
-    """What comes out: a label with probabilities, several labels, or a number. `name` is the target column's."""
+    """What comes out: a label with probabilities, several labels, or a number. `name` is the target column's.
+
+    `separator` stands between several labels in a cell of that column.
+    """
 
     name: str
     kind: OutputKind
     labels: tuple[str, ...] = ()
+    separator: str = "|"
 
 
 @dataclass(frozen=True)
@@ -263,7 +267,8 @@ def signature_from(value: object) -> Signature:
         raise ValueError(f"unknown kind of output {quoted(str(output['kind']))}")
     labels = tuple(_text(label) for label in output["labels"])
     ignored = tuple(_text(name) for name in value.get("ignored", ()))
-    return Signature(fields, Output(_text(output["name"]), output["kind"], labels), ignored)
+    separator = _text(output.get("separator", "|")) or "|"
+    return Signature(fields, Output(_text(output["name"]), output["kind"], labels, separator), ignored)
 
 
 def _field_from(item: object) -> Field:

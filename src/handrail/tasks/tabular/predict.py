@@ -31,9 +31,14 @@ class TabularPredictor:
             return decoded_labels(scores, self._labels)
         below, above = self._interval
         return [
-            {"value": value, "low": max(self._lowest, value + below), "high": value + above}
-            for value in scores[:, 0].astype(np.float64).tolist()
+            {"value": _short(value), "low": _short(max(self._lowest, value + below)), "high": _short(value + above)}
+            for value in scores[:, 0].tolist()
         ]
+
+
+def _short(value: float) -> float:
+    """Seven significant digits: all that single precision holds."""
+    return float(f"{value:.7g}")
 
 
 def decoded_labels(scores: np.ndarray, labels: tuple[str, ...]) -> list[Answer]:
