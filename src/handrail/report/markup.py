@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ UNPRINTABLE: Final = {
     code: "\ufffd"
     for code in (*range(0x20), 0x7F, *range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFFFE, 0xFFFF)
     if code not in (0x09, 0x0A)
-} | {code: "\ufffd" for code in range(0xD800, 0xE000)}
+} | dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 VOID: Final = frozenset({"meta", "input", "br"})
 
 
@@ -27,7 +27,7 @@ Child = Html | str | int | None
 NOTHING: Final = Html("")
 
 
-def tag(name: str, *children: Child, **attributes: object) -> Html:
+def tag(name: str, /, *children: Child, **attributes: object) -> Html:
     """`<name attributes>children</name>`, text and attribute values escaped.
 
     `class_` becomes class, other underscores hyphens; an attribute that is None or False is left out.
@@ -57,3 +57,22 @@ def shortened(value: object, limit: int) -> str:
     """A value as text of at most `limit` characters."""
     text = " ".join(("–" if value is None else str(value)).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def section(anchor: str, title: str, sentence: Child, *children: Child, class_: str | None = None) -> Html:
+    """A part of the page: its heading, what it means in one plain sentence, then the rest."""
+    said = tag("p", sentence) if sentence else None
+    return tag("section", tag("h2", title), said, *children, id=anchor, class_=class_)
+
+
+def table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[Child]]) -> Html:
+    """A table that scrolls sideways in narrow windows; `heads` are (words, class of the column) pairs."""
+    kinds = [kind or None for _, kind in heads]
+    head = tag("tr", *(tag("th", words, class_=kind, scope="col") for words, kind in heads))
+    body = (tag("tr", *(tag("td", cell, class_=kind) for cell, kind in zip(row, kinds, strict=True))) for row in rows)
+    return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), class_="scroll")
+
+
+def figure(title: str, picture: Html, *under: Child) -> Html:
+    """A picture with its heading and what stands under it."""
+    return tag("div", tag("h3", title), picture, *under)

@@ -118,8 +118,8 @@ def in_words(report: Mapping[str, Any]) -> str:
     target = report.get("target") or "the target"
     if "mae" in metrics and some(metrics["mae"]).get("value") is not None:
         mae = some(metrics["mae"])
-        trivial = f"; always saying the mean is off by {number(mae['baseline'])}" if mae.get("baseline") else ""
-        return f"Its answers for '{target}' are off by {number(mae['value'])} on average{trivial}."
+        mean = f"; always saying the mean is off by {number(mae['baseline'])}" if mae.get("baseline") else ""
+        return f"Its answers for '{target}' are off by {number(mae['value'])} on average{mean}."
     positive = score.get("positive")
     for item in each(score.get("per_class")):
         if item.get("label") == positive and item.get("precision") is not None and item.get("recall") is not None:
@@ -127,12 +127,11 @@ def in_words(report: Mapping[str, Any]) -> str:
                 f"Of 100 rows it calls '{positive}', {100 * item['precision']:.0f} really are; "
                 f"of 100 that are, it finds {100 * item['recall']:.0f}."
             )
-    for name, sentence in (("accuracy", "Of 100 answers, {:.0f} are right"), ("f1_micro", "")):
-        metric = some(metrics.get(name))
-        if metric.get("value") is not None and sentence:
-            trivial = metric.get("baseline")
-            always = "" if trivial is None else f"; always giving the commonest answer gets {100 * trivial:.0f}"
-            return sentence.format(100 * metric["value"]) + always + "."
+    accuracy = some(metrics.get("accuracy"))
+    if accuracy.get("value") is not None:
+        trivial = accuracy.get("baseline")
+        always = "" if trivial is None else f"; always giving the commonest answer gets {100 * trivial:.0f}"
+        return f"Of 100 answers, {100 * accuracy['value']:.0f} are right{always}."
     exact = some(metrics.get("exact_match")).get("value")
     return "" if exact is None else f"Of 100 rows, {100 * exact:.0f} get exactly the right labels."
 
