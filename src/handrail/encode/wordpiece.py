@@ -104,4 +104,4 @@ def _is_punctuation(char: str, category: str) -> bool:
     return category.startswith("P") or 33 <= code <= 47 or 58 <= code <= 64 or 91 <= code <= 96 or 123 <= code <= 126
 
 
-_ASCII = [_spaced(_cleaned(chr(code))) for code in range(128)]
+_ASCII = ["".join(map(_spaced, _cleaned(chr(code)))) for code in range(128)]

