@@ -15,8 +15,10 @@ from handrail.report.quality import answers, calibration, importance, labels, me
 from handrail.report.words import measure_of, number, some
 
 SCRIPT_HASH: Final = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-POLICY: Final = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{SCRIPT_HASH}'; "
+POLICY: Final = (
+    f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{SCRIPT_HASH}'; "
     "base-uri 'none'; form-action 'none'"
+)
 # In reading order: the anchor, its word in the menu, and what draws it (NOTHING where the report has nothing to say).
 SECTIONS: Final = (
     ("measures", "How good", measures),
