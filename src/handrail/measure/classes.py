@@ -38,6 +38,7 @@ def classification(
     constant = np.broadcast_to(np.asarray(trivial, dtype=np.float64), scores.shape)
     measures = _measures(scores, right, len(labels), len(names))
     baselines = _measures(constant, right, len(labels), len(names))
+    baselines.pop("ece")  # a model that always says the shares is calibrated, and of no use
     found: dict[str, Any] = {
         "metric": "roc_auc" if len(labels) == 2 and len(set(right.tolist())) > 1 else "accuracy",
         "metrics": with_intervals(measures, baselines, len(right), seed=seed, without=("ece",)),

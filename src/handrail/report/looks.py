@@ -28,7 +28,7 @@ border-top:1px solid var(--line);border-bottom:1px solid var(--line)}
 nav a{color:var(--accent);text-decoration:none} nav a:hover{text-decoration:underline}
 section{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:24px;margin:0 0 20px;
 scroll-margin-top:16px}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:24px 0 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(130px,1fr));gap:12px;margin:24px 0 0}
 .tile{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:14px 16px}
 .tile b{display:block;font-size:26px;line-height:1.25;font-variant-numeric:tabular-nums;letter-spacing:-.01em}
 .tile span{color:var(--soft);font-size:13px;display:block;line-height:1.4}
@@ -36,7 +36,7 @@ scroll-margin-top:16px}
 ul{margin:4px 0 8px;padding-left:20px} li{margin:3px 0}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(340px,100%),1fr));gap:12px 32px;align-items:start}
 .pair>*{min-width:0}
-.scroll{overflow-x:auto}
+.scroll{overflow-x:auto} .scroll+.small,svg+.small{margin-top:10px}
 svg{display:block;width:100%;max-width:560px;height:auto;font:13px system-ui,"Segoe UI",Roboto,"DejaVu Sans",sans-serif}
 .scroll svg{width:auto;max-width:none}
 svg text{fill:var(--ink)} svg .tick,svg .axis{fill:var(--soft);font-size:12px}

@@ -13,7 +13,7 @@ from handrail.report.words import number, percent
 WIDTH: Final = 440
 HEIGHT: Final = 320
 LEFT: Final = 62
-RIGHT: Final = 14
+RIGHT: Final = 26
 TOP: Final = 12
 BOTTOM: Final = 50
 MOST_CELLS_WITH_COUNTS: Final = 12
@@ -135,7 +135,7 @@ def heat_map(label: str, labels: Sequence[str], matrix: Sequence[Sequence[int]])
     few = count <= MOST_CELLS_WITH_COUNTS
     cell = max(64 if count <= 4 else 46, 0) if few else 21
     limit = 16 if few else 22
-    left = 24 + 7 * min(limit, max(len(name) for name in labels))
+    left = max(66, 24 + 7 * min(limit, max(len(name) for name in labels)))
     straight = few and max(len(name) for name in labels) * 7.4 <= cell + 4
     top = 46 if straight else 40 + int(5.2 * min(limit, max(len(name) for name in labels)))
     drawn = [

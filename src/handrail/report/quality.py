@@ -25,7 +25,10 @@ def measures(report: Mapping[str, Any]) -> Html:
     shares = [
         (measure_of(name).title, item["value"], item.get("low"), item.get("high"), item.get("baseline"))
         for name, item in metrics.items()
-        if measure_of(name).unit_range and measure_of(name).higher_is_better and 0 <= item["value"] <= 1
+        if measure_of(name).unit_range
+        and measure_of(name).higher_is_better
+        and 0 <= item["value"] <= 1
+        and item.get("baseline") is not None
     ]
     rows: list[Sequence[Child]] = [
         (_named(name), with_interval(item), number(item.get("baseline")), _direction(name))
@@ -188,9 +191,9 @@ def calibration(report: Mapping[str, Any]) -> Html:
     picture = line_chart("Calibration", across, up, points, ideal=[(0, 0), (1, 1)], dots=words)
     heads = (("it said", "num"), ("it happened", "num"), ("rows", "num"))
     rows = [(percent(x), percent(y), number(item["rows"])) for (x, y), item in zip(points, bins, strict=True)]
-    pair = tag("div", picture, table(heads, rows), class_="pair")
+    more = tag("details", tag("summary", "As a table"), table(heads, rows))
     hint = tag("p", "On the dashed line, 80 % means 80 of 100. Below it, the model is too sure.", class_="small")
-    return section("calibration", "Can its probabilities be believed?", verdict.calibrated(report), pair, hint)
+    return section("calibration", "Can its probabilities be believed?", verdict.calibrated(report), picture, hint, more)
 
 
 def importance(report: Mapping[str, Any]) -> Html:
@@ -274,9 +277,11 @@ def _pair(curve: Mapping[str, Any], *, shown: bool) -> Html:
     first = figure(f"ROC, area {number(curve.get('roc_auc'))}", line_chart("ROC curve", across, up, points, ideal=ends))
     across, up = Axis("found (recall)", 0, 1, as_percent=True), Axis("right (precision)", 0, 1, as_percent=True)
     points = list(zip(precision.get("recall") or (), precision.get("precision") or (), strict=False))
+    flagged = [(0.0, points[-1][1]), (1.0, points[-1][1])] if points else []  # precision when every row is flagged
     average = number(curve.get("average_precision"))
     second = figure(
-        f"Precision and recall, average {average}", line_chart("Precision–recall curve", across, up, points)
+        f"Precision and recall, average {average}",
+        line_chart("Precision–recall curve", across, up, points, ideal=flagged),
     )
     title = tag("h3", f"'{shortened(curve.get('label'), 60)}' against the rest") if shown else None
     return join([title, tag("div", first, second, class_="pair")])

@@ -71,9 +71,10 @@ def more_data(report: Mapping[str, Any]) -> str:
     step += f"{number(abs(float(better[-1])))}"
     if rows[0] > rows[-1] / 2:
         step = f"From {rows[0]:,.0f} to {rows[-1]:,.0f} training rows, the score moved by {number(abs(gain))}"
-    if gain > max(noise, SMALLEST_GAIN * abs(float(better[-1]))):
+    worth = SMALLEST_GAIN * abs(float(better[-1]))
+    if gain > max(noise, worth):
         return f"More data would probably help. {step}."
-    if gain > -max(noise, SMALLEST_GAIN * abs(float(better[-1]))):
+    if noise <= worth:
         return f"More data of this kind would hardly help: better columns would. {step}."
     return f"It is not clear whether more data would help: the curve goes up and down. {step}."
 
@@ -87,13 +88,14 @@ def calibrated(report: Mapping[str, Any]) -> str:
     share = rows / rows.sum()
     chance = float(np.sum(share * np.sqrt(held * (1 - held) / rows)))
     error = float(np.sum(share * np.abs(said - held)))
+    points = f"{100 * error:.1f} percentage points"
     if error - chance <= WELL_CALIBRATED:
-        return f"Its probabilities can be taken at their word: they are off by {percent(error)} on average."
+        return f"Its probabilities can be taken at their word: they are off by {points} on average."
     if error - chance <= FAIRLY_CALIBRATED:
-        return f"Its probabilities are roughly right: they are off by {percent(error)} on average."
+        return f"Its probabilities are roughly right: they are off by {points} on average."
     sure = float(np.sum(share * np.sign(said - 0.5) * (said - held)))
-    way = "too sure of itself" if sure > 0 else "surer than it says"
-    return f"Its probabilities should not be taken at their word: it is {way}, by {percent(error)} on average."
+    way = "too sure of itself" if sure > 0 else "right more often than it says"
+    return f"Its probabilities should not be taken at their word: it is {way}, by {points} on average."
 
 
 _BIN_KEYS: Final = ("rows", "mean_probability", "share_right")

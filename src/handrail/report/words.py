@@ -58,7 +58,7 @@ def number(value: object, digits: int = 3) -> str:
         return f"{value:,.1f}"
     if abs(value) >= 0.0995 or value == 0:
         return f"{value:.{digits}f}"
-    return f"{value:.{digits}f}" if abs(value) >= 0.01 else f"{value:.{digits}g}"
+    return f"{value:.{digits}f}" if abs(value) >= 0.002 else f"{value:.2g}"
 
 
 def percent(value: object) -> str:
