@@ -68,6 +68,10 @@ def test_probabilities_are_believed_only_when_they_come_true() -> None:
     assert "more often than it says" in verdict.calibrated(calibration(0.6, 0.9))
 
 
+def test_probabilities_are_not_judged_on_a_handful_of_rows() -> None:
+    assert "cannot be told" in verdict.calibrated(calibration(0.7, 0.9, rows=20))
+
+
 def test_the_weakest_label_is_named_unless_it_has_almost_no_rows() -> None:
     classes = [
         {"label": "a", "rows": 50, "f1": 0.9, "precision": 0.9, "recall": 0.9},

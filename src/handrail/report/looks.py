@@ -69,9 +69,10 @@ pre{background:var(--track);border-radius:8px;padding:12px 14px;overflow-x:auto;
 dl{display:grid;grid-template-columns:minmax(8em,max-content) 1fr;gap:8px 20px;margin:8px 0;font-size:15px}
 dt{color:var(--soft)} dd{margin:0;min-width:0}
 @media (max-width:560px){main{padding:0 12px 40px} section{padding:16px;border-radius:10px} header{padding-top:28px}
-dl{grid-template-columns:1fr;gap:0} dd{margin-bottom:8px}}
+.meaning{display:none} .wide{min-width:9em} dl{grid-template-columns:1fr;gap:0} dd{margin-bottom:8px}}
 @media print{:root{color-scheme:light;--page:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#ccc;--track:#eee;
---accent:#2f63c9;--right:#1c8a62;--wrong:#cf4a35;--on:#fff} body{font-size:11pt} nav,input[type=range]{display:none}
+--accent:#2f63c9;--right:#1c8a62;--wrong:#cf4a35;--on:#fff;--trivial:#b4690e;
+--warn:#fdf4e3;--warn-line:#e5b567} body{font-size:11pt} nav,input[type=range]{display:none}
 section{break-inside:avoid;border:0;border-top:1px solid #ccc;border-radius:0;padding:14px 0} .long{break-inside:auto}
 .scroll{overflow:visible} *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """

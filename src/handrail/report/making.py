@@ -16,7 +16,7 @@ MOST_MISTAKE_COLUMNS: Final = 12
 NUMBER_KEYS: Final = ("weight", "score")
 SPLITS: Final = {
     "random": "at random",
-    "stratified": "at random, with as many of each label in both parts",
+    "stratified": "at random, with the same share of each label in both parts",
     "group": "so that rows of one group stay together",
     "time": "by time: the latest rows are the test",
 }

@@ -210,7 +210,7 @@ def importance(report: Mapping[str, Any]) -> Html:
     sentence = f"It leans most on '{shortened(rows[0][0], 60)}': shuffling that column harms its answers most."
     idle = len(found) - sum(item["importance"] > 0 for item in found)
     words = "Columns that say the same share their importance, so a short bar does not mean useless."
-    words += f" Shuffling {idle} more made nothing worse." if idle else ""
+    words += f" {idle:,} other{'s' * (idle != 1)} made nothing worse when shuffled." if idle else ""
     return section(
         "importance",
         "What does it look at?",
@@ -235,7 +235,9 @@ def _first_sentence(report: Mapping[str, Any]) -> str:
 
 def _named(name: str) -> Html:
     measure = measure_of(name)
-    return join([measure.title, tag("span", f" {measure.meaning}", class_="small") if measure.meaning else None])
+    return join(
+        [measure.title, tag("span", f" {measure.meaning}", class_="small meaning") if measure.meaning else None]
+    )
 
 
 def _direction(name: str) -> str:

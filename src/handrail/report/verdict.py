@@ -86,9 +86,11 @@ def calibrated(report: Mapping[str, Any]) -> str:
         return ""
     rows, said, held = (np.array([item[key] for item in bins], dtype=np.float64) for key in _BIN_KEYS)
     share = rows / rows.sum()
-    chance = float(np.sum(share * np.sqrt(held * (1 - held) / rows)))
+    chance = float(np.sum(share * np.sqrt(np.maximum(said * (1 - said), 0) / rows)))  # were every claim true
     error = float(np.sum(share * np.abs(said - held)))
     points = f"{100 * error:.1f} percentage points"
+    if chance > FAIRLY_CALIBRATED:
+        return "On so few rows it cannot be told whether its probabilities can be taken at their word."
     if error - chance <= WELL_CALIBRATED:
         return f"Its probabilities can be taken at their word: they are off by {points} on average."
     if error - chance <= FAIRLY_CALIBRATED:
