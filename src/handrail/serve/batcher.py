@@ -1,0 +1,254 @@
+"""The queue of one API: what waited while the last batch ran is the next batch; a lone request waits for nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import orjson
+
+from handrail.core.errors import HandrailError
+from handrail.serve.messages import Header, framed, parted
+from handrail.serve.metrics import Metrics
+
+# A request that was in flight when a replica died is tried again alone, once. One that kills twice is not tried again.
+MAX_DEATHS: Final = 2
+QUARANTINE_S: Final = 600.0
+QUARANTINE_SIZE: Final = 1_000
+
+
+class Link(Protocol):
+    """A replica that is up: takes one message at a time and calls `Batcher.replied` or `Batcher.lost`."""
+
+    def send(self, message: bytes) -> None: ...
+    def kill(self) -> None: ...
+
+
+@dataclass(eq=False)
+class Work:
+    """One request's rows, parsed. `answers` grows batch by batch; `gone` says that nobody waits any more."""
+
+    rows: Sequence[Any]
+    do: str
+    future: asyncio.Future[list[bytes]]
+    deadline: float
+    queued: float
+    gone: Callable[[], bool] | None = None
+    answers: list[bytes] = field(default_factory=list)
+    sent: int = 0
+    deaths: int = 0
+
+    def is_dead(self, now: float) -> bool:
+        """True when its answer would reach nobody; a work past its deadline is told so here."""
+        if self.future.done():
+            return True
+        if self.gone is not None and self.gone():
+            self.future.cancel()
+            return True
+        if now > self.deadline:
+            self.fail(HandrailError("timeout", "the answer took longer than allowed", "try again, or send fewer rows"))
+            return True
+        return False
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+Batch = list[tuple[Work, int]]  # (work, how many of its rows), in the order of the rows sent
+
+
+class Batcher:
+    """Work-conserving and bounded. Lives on one event loop; nothing here awaits."""
+
+    def __init__(
+        self, name: str, metrics: Metrics, *, max_batch_rows: int = 512, max_waiting_rows: int = 20_000,
+        max_waiting: int = 2_000,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self._metrics = metrics
+        self._max_batch_rows = max_batch_rows
+        self._max_waiting_rows = max_waiting_rows
+        self._max_waiting = max_waiting
+        self._queue: deque[Work] = deque()
+        self._waiting_rows = 0
+        self._idle: list[Link] = []
+        self._flying: dict[Link, tuple[Batch, float]] = {}
+        self._planned = False
+        self._row_s = 0.001
+        self._quarantine: dict[bytes, float] = {}
+        self._loop = asyncio.get_running_loop()
+
+    def submit(
+        self, rows: Sequence[Any], *, timeout_s: float, do: str = "predict", gone: Callable[[], bool] | None = None
+    ) -> asyncio.Future[list[bytes]]:
+        """The answers, one JSON text for each row. Raises HandrailError ("overloaded") when too much waits already."""
+        if self._waiting_rows + len(rows) > self._max_waiting_rows or len(self._queue) >= self._max_waiting:
+            self._metrics.refused += 1
+            raise HandrailError("overloaded", "too much is waiting already", f"try again in {self.retry_after_s()} s")
+        if self._quarantine:
+            self._refuse_quarantined(rows)
+        now = time.perf_counter()
+        work = Work(rows, do, self._loop.create_future(), now + timeout_s, now, gone)
+        self._queue.append(work)
+        self._waiting_rows += len(rows)
+        self._plan()
+        return work.future
+
+    def retry_after_s(self) -> int:
+        """When it is worth trying again: about when what waits now is done."""
+        return max(1, min(60, math.ceil(self._waiting_rows * self._row_s)))
+
+    def joined(self, link: Link) -> None:
+        """A replica is up and idle."""
+        self._idle.append(link)
+        self._plan()
+
+    def replied(self, link: Link, header: Header, payload: bytes) -> None:
+        """A batch came back: its answers go to their requests, and what waited meanwhile is the next batch."""
+        batch, sent = self._flying.pop(link)
+        self._idle.append(link)
+        if batch:
+            self._measure(batch, header["compute_s"], time.perf_counter() - sent)
+            self._hand_out(batch, header["failed"], parted(payload, header["rows"]))
+        self._pump()
+
+    def lost(self, link: Link) -> None:
+        """A replica died: what it had in flight is pure, so it is tried once more, each request alone."""
+        if link in self._idle:
+            self._idle.remove(link)
+        batch, _ = self._flying.pop(link, ([], 0.0))
+        alone = len(batch) == 1
+        for work, rows in reversed(batch):
+            work.deaths += 1
+            if work.deaths >= MAX_DEATHS and alone:
+                self._quarantine_rows(work.rows)
+                work.fail(HandrailError("data", "the model crashed on this request, twice", "send other rows"))
+            if work.future.done():
+                self._waiting_rows -= len(work.rows) - work.sent
+                continue
+            work.sent -= rows
+            self._waiting_rows += rows
+            self._queue.appendleft(work)
+        self._plan()
+
+    def tick(self, hang_s: float, *, ping: bool) -> None:
+        """Now and then: tells the late, kills who hangs, and asks idle replicas whether they are there."""
+        now = time.perf_counter()
+        for work in [work for work in self._queue if work.is_dead(now)]:
+            self._queue.remove(work)
+            self._waiting_rows -= len(work.rows) - work.sent
+        for link, (batch, sent) in list(self._flying.items()):
+            for work, _ in batch:
+                work.is_dead(now)
+            if now - sent > hang_s:
+                link.kill()
+        if ping:
+            for link in [link for link in self._idle if not self._queue]:
+                self._idle.remove(link)
+                self._send(link, [], "ping", b"")
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    @property
+    def is_quiet(self) -> bool:
+        """True when nothing waits and nothing is being answered."""
+        return not self._queue and not any(batch for batch, _ in self._flying.values())
+
+    def close(self) -> None:
+        """Fails what still waits."""
+        while self._queue:
+            self._queue.popleft().fail(HandrailError("overloaded", "the server is stopping", "try again later"))
+
+    def _plan(self) -> None:
+        # One turn of the loop later, so that requests that arrived together travel together.
+        if self._idle and not self._planned:
+            self._planned = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._planned = False
+        while self._idle and self._queue:
+            batch, do, values = self._next_batch()
+            if batch:
+                self._send(self._idle.pop(), batch, do, orjson.dumps(values))
+
+    def _next_batch(self) -> tuple[Batch, str, list[Any]]:
+        now, queue = time.perf_counter(), self._queue
+        batch: Batch = []
+        values: list[Any] = []
+        do = "predict"
+        while queue and len(values) < self._max_batch_rows:
+            work = queue[0]
+            if work.is_dead(now):
+                queue.popleft()
+                self._waiting_rows -= len(work.rows) - work.sent
+                continue
+            alone = work.deaths > 0 or work.do != "predict"
+            if alone and batch:
+                break
+            queue.popleft()
+            do = work.do
+            taken = work.rows[work.sent : work.sent + self._max_batch_rows - len(values)]
+            if not work.sent:
+                self._metrics.queue_s.observe(now - work.queued)
+            work.sent += len(taken)
+            self._waiting_rows -= len(taken)
+            values += taken
+            batch.append((work, len(taken)))
+            if work.sent < len(work.rows) or alone:
+                break
+        return batch, do, values
+
+    def _send(self, link: Link, batch: Batch, do: str, payload: bytes) -> None:
+        self._flying[link] = (batch, time.perf_counter())
+        link.send(framed({"id": 0, "do": do}, payload))
+
+    def _hand_out(self, batch: Batch, failed: dict[str, Any], answers: list[bytes]) -> None:
+        start = 0
+        for work, rows in batch:
+            if failed:
+                self._fail_first(work, failed, range(start, start + rows))
+            work.answers += answers[start : start + rows]
+            start += rows
+            if work.future.done():
+                self._waiting_rows -= len(work.rows) - work.sent
+            elif len(work.answers) == len(work.rows):
+                work.future.set_result(work.answers)
+            elif work.sent < len(work.rows):
+                # Its rest goes to the end, so that short requests pass between the batches of a long one.
+                self._queue.append(work)
+
+    def _fail_first(self, work: Work, failed: dict[str, Any], rows: range) -> None:
+        for index in rows:
+            if (problem := failed.get(str(index))) is not None:
+                row = len(work.answers) + index - rows.start + 1
+                words = problem["problem"]
+                text = words if len(work.rows) == 1 or words.startswith("row ") else f"row {row}: {words}"
+                work.fail(HandrailError(problem["code"], text, problem["mend"], field=problem["field"]))
+                return
+
+    def _measure(self, batch: Batch, compute_s: float, total_s: float) -> None:
+        rows = sum(count for _, count in batch)
+        self._row_s += 0.1 * (total_s / rows - self._row_s)
+        self._metrics.compute_s.observe(compute_s)
+        self._metrics.batch_rows.observe(rows)
+
+    def _quarantine_rows(self, rows: Sequence[Any]) -> None:
+        if len(self._quarantine) >= QUARANTINE_SIZE:
+            self._quarantine.pop(next(iter(self._quarantine)))
+        self._quarantine[orjson.dumps(rows)[:65_536]] = time.perf_counter() + QUARANTINE_S
+
+    def _refuse_quarantined(self, rows: Sequence[Any]) -> None:
+        until = self._quarantine.get(orjson.dumps(rows)[:65_536])
+        if until is not None and time.perf_counter() < until:
+            raise HandrailError(
+                "data", "this request crashed the model before; it is not tried again for a while", "send other rows"
+            )

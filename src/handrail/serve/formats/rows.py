@@ -1,0 +1,91 @@
+"""Rows of a request, checked: a fast way for what is right, the signature's own way for what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from handrail.core.signature import Columns, Field, Signature
+
+# A row's cells in the order of the signature's inputs: numbers (None when missing), or words and None.
+Values = list[float | str | None]
+Check = Callable[[Sequence[Any]], list[Values]]
+
+
+def compiled(signature: Signature) -> Check:
+    """A function from rows as they came to their values. Raises HandrailError ("data") that names rows and fields.
+
+    It must answer what `Signature.columns_of_rows` answers; rows it does not know at a glance are handed to that.
+    """
+    fields = [(field.name, _quick(field), field.optional) for field in signature.inputs]
+    count = len(fields)
+    bare = count == 1
+
+    def quickly(row: Any) -> Values | None:
+        if type(row) is not dict:
+            row = {fields[0][0]: row} if bare and type(row) is str else {}
+        values: Values = []
+        seen = 0
+        for name, quick, optional in fields:
+            cell = row.get(name)
+            if cell is None:
+                if not optional:
+                    return None
+                seen += name in row
+                values.append(None)
+                continue
+            seen += 1
+            value = quick(cell)
+            if value is None:
+                return None
+            values.append(value)
+        return values if seen == len(row) else None
+
+    def check(rows: Sequence[Any]) -> list[Values]:
+        found = []
+        for row in rows:
+            values = quickly(row)
+            if values is None:
+                return values_of_columns(signature, signature.columns_of_rows(rows))
+            found.append(values)
+        return found
+
+    return check
+
+
+def values_of_columns(signature: Signature, columns: Columns) -> list[Values]:
+    """Rows of parsed columns, NaN as None."""
+    cells = []
+    for field in signature.inputs:
+        listed = columns[field.name].tolist()
+        if field.kind not in ("category", "text"):
+            listed = [None if value != value else value for value in listed]  # noqa: PLR0124 - NaN is not itself
+        cells.append(listed)
+    return [list(row) for row in zip(*cells, strict=True)]
+
+
+def _quick(field: Field) -> Callable[[Any], float | str | None]:
+    """The value of a cell of the usual type, None for every other: then the signature decides."""
+
+    def number(cell: Any) -> float | None:
+        return cell if type(cell) is float else float(cell) if type(cell) is int else None
+
+    def boolean(cell: Any) -> float | None:
+        return float(cell) if type(cell) is bool else None
+
+    def word(cell: Any) -> str | None:
+        return (cell.strip() or None) if type(cell) is str else None
+
+    def text(cell: Any) -> str | None:
+        return cell if type(cell) is str and cell and not cell.isspace() else None
+
+    def date(cell: Any) -> float | None:
+        if type(cell) is not str:
+            return None
+        try:
+            value = field.parse(cell)
+        except ValueError:
+            return None
+        return value if isinstance(value, float) and value == value else None  # noqa: PLR0124
+
+    return {"number": number, "boolean": boolean, "category": word, "text": text, "date": date}[field.kind]

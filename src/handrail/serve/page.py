@@ -1,0 +1,216 @@
+"""The pages: which models there are, a form to try one, the API's reference; no script of others, nothing external."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+from handrail.core.signature import Field, Signature
+from handrail.core.values import date_example
+from handrail.report.html import SCRIPT_HASH
+
+Json = dict[str, Any]
+Headers = tuple[tuple[bytes, bytes], ...]
+ASSETS: Final = Path(__file__).with_name("assets")
+CSS: Final = ASSETS.joinpath("page.css").read_text(encoding="utf-8")
+JS: Final = ASSETS.joinpath("page.js").read_text(encoding="utf-8")
+
+
+def _hash(content: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode() + "'"
+
+
+def _policy(content: str) -> Headers:
+    closed = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    return (
+        (b"content-security-policy", (closed + content).encode()),
+        (b"referrer-policy", b"no-referrer"),
+        (b"cross-origin-opener-policy", b"same-origin"),
+        (b"cross-origin-resource-policy", b"same-origin"),
+        (b"cache-control", b"no-cache"),
+    )
+
+
+PAGE_POLICY: Final = _policy(f"script-src {_hash(JS)}; style-src {_hash(CSS)}; connect-src 'self'; img-src data:")
+DOCS_POLICY: Final = _policy(f"style-src {_hash(CSS)}; img-src data:")
+# A report is a file of a bundle, perhaps a foreign one: only our own script runs in it, and not as a page of ours.
+REPORT_POLICY: Final = _policy(
+    f"style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{SCRIPT_HASH}'; sandbox allow-scripts"
+)
+
+
+def index_page(models: Sequence[Json]) -> bytes:
+    """All models with their ways in."""
+    cards = "".join(_card(model) for model in models)
+    return _page("Models", f"<nav>{_links('')}</nav><h1>Models</h1><p class=soft>Served by Handrail.</p>{cards}")
+
+
+def model_page(model: Json, signature: Signature) -> bytes:
+    """A form drawn from the signature, examples one click away, the answer, and how to ask from a program."""
+    name, output = escape(model["name"]), escape(model["output"]["name"])
+    version = f" <span class=soft>version {model['version']}</span>" if model["version"] is not None else ""
+    fields = "".join(_input(field, place) for place, field in enumerate(signature.inputs))
+    body = f"""<nav><a href="/">All models</a><a href="/{name}/report">Report: how good it is</a>{_links(name)}</nav>
+<h1>{name}{version}</h1><p class=soft>Predicts <b>{output}</b>{_of_what(model)}.</p>
+<noscript><p class=error>The form needs JavaScript; the requests below do not.</p></noscript>
+<div class=columns><div><section class=card><h2>Try it</h2>{_examples(model)}
+<form id=form autocomplete=off novalidate><div class=fields>{fields}</div>
+<div class=act><button class=main>Predict</button><button type=button id=explain>Predict and explain</button></div>
+</form></section></div>
+<div class=side><section class=card aria-live=polite><h2>Answer</h2>
+<div id=answer><p class=soft>Fill the form, or press an example.</p></div></section>
+<section class=card><h2>From a program</h2><p class="soft small">The same row, asked from elsewhere.</p>
+<pre id=curl>curl -H 'content-type: application/json' -d '{escape(signature.sample_text())}' …/{name}/predict</pre>
+<pre id=python></pre></section></div></div>
+<script type="application/json" id=model>{_inert(model)}</script><script>{JS}</script>"""
+    return _page(model["name"], body)
+
+
+def docs_page(document: Json) -> bytes:
+    """The reference, drawn from the OpenAPI document."""
+    operations = "".join(
+        _operation(path, verb, operation)
+        for path, verbs in document["paths"].items()
+        for verb, operation in verbs.items()
+    )
+    return _page("API", f"<nav>{_links('')}</nav><h1>API</h1><p class=soft>{_DOCS_TEXT}</p>{operations}")
+
+
+_DOCS_TEXT: Final = (
+    "One row gives one answer, a list of rows gives a list. Every error has one shape: "
+    "<code>{&quot;error&quot;: {&quot;code&quot;, &quot;message&quot;, &quot;hint&quot;, …}}</code>. "
+    "For tools: <a href=/openapi.json>openapi.json</a>."
+)
+
+
+def _page(title: str, body: str) -> bytes:
+    head = (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
+    )
+    head += f"<title>{escape(title)} · Handrail</title><style>{CSS}</style></head>"
+    return f"{head}<body><main>{body}</main></body></html>".encode()
+
+
+def _links(name: str) -> str:
+    models = "" if name else '<a href="/">Models</a>'
+    return f'{models}<a href="/docs">API</a><a href="/openapi.json">openapi.json</a><a href="/metrics">Metrics</a>'
+
+
+def _card(model: Json) -> str:
+    name = escape(model["name"])
+    version = "" if model["version"] is None else f" <span class=soft>version {model['version']}</span>"
+    return (
+        f'<section class=card><h2><a href="/{name}#try">{name}</a>{version}</h2>'
+        f"<p>Predicts <b>{escape(model['output']['name'])}</b>{_of_what(model)}.</p>"
+        f'<p class=small><a href="/{name}">Try it</a> · <a href="/{name}/report">Report</a> · '
+        f"<code>POST /{name}/predict</code></p></section>"
+    )
+
+
+def _of_what(model: Json) -> str:
+    labels = model["output"]["labels"]
+    if model["output"]["kind"] == "number":
+        kind = ", a number,"
+    else:
+        rest = f" and {len(labels) - 6} more" if len(labels) > 6 else ""
+        kind = " (" + escape(", ".join(label[:40] for label in labels[:6])) + rest + ")"
+    count = len(model["inputs"])
+    return f"{kind} from {count} field{'s' if count > 1 else ''}"
+
+
+def _examples(model: Json) -> str:
+    buttons = "".join(
+        f'<button type=button data-example="{place}">{escape(_short(example["answer"]))}</button>'
+        for place, example in enumerate(model["examples"])
+    )
+    if not buttons:
+        return ""
+    return (
+        f'<p class="soft small">Rows this model never learned from; press one:</p><div class=examples>{buttons}</div>'
+    )
+
+
+def _short(answer: Json) -> str:
+    if "value" in answer:
+        return f"{answer['value']:,.4g}"
+    return str(answer.get("label") or ", ".join(answer.get("labels", ())) or "none")[:40]
+
+
+def _input(field: Field, place: int) -> str:
+    identity = f'id=field{place} data-field="{escape(field.name)}" data-kind={field.kind}' + (
+        " data-optional" if field.optional else ""
+    )
+    sample = "" if field.sample() is None else str(field.sample())
+    wide = " class=wide" if field.kind == "text" else ""
+    hint = _hint(field)
+    note = f" <span>{escape(hint)}</span>" if hint else ""
+    label = f"<label for=field{place}>{escape(field.name)}{note}</label>"
+    return f"<div{wide}>{label}{_control(field, identity, sample)}</div>"
+
+
+def _control(field: Field, identity: str, sample: str) -> str:
+    if field.kind == "text":
+        return f"<textarea {identity} maxlength=100000>{escape(sample)}</textarea>"
+    if field.kind == "boolean":
+        return f"<select {identity}>{_choices(('true', 'false'), sample.lower(), field.optional)}</select>"
+    if field.kind == "category" and field.choices:
+        return f"<select {identity}>{_choices(field.choices, sample, field.optional)}</select>"
+    mode = " inputmode=decimal" if field.kind == "number" else ""
+    return f'<input {identity}{mode} value="{escape(sample)}">'
+
+
+def _choices(choices: Iterable[str], chosen: str, optional: bool) -> str:
+    known = tuple(choices)
+    # What the sample says is always among the choices, also where the list was cut.
+    words = known if chosen in known or not chosen else (*known, chosen)
+    blank = '<option value="">–</option>' if optional else ""
+    return blank + "".join(
+        f'<option value="{escape(word)}"{" selected" if word == chosen else ""}>{escape(word)}</option>'
+        for word in words
+    )
+
+
+def _hint(field: Field) -> str:
+    if field.kind == "number" and field.minimum is not None and field.maximum is not None:
+        hint = f"{field.minimum:g} to {field.maximum:g}"
+    elif field.kind == "date":
+        hint = f"like {date_example(field.pattern)}"
+    else:
+        hint = ""
+    return ", ".join(part for part in (hint, "may be empty" if field.optional else "") if part)
+
+
+def _operation(path: str, verb: str, operation: Json) -> str:
+    content = operation.get("requestBody", {}).get("content", {})
+    schema = content.get("application/json", {}).get("schema", {}).get("oneOf", [{}])[0]
+    row = schema.get("oneOf", [schema])[0]
+    fields = "".join(
+        f"<tr><td><code>{escape(name)}</code></td><td>{escape(_type(field))}</td>"
+        f"<td class=soft>{escape(field.get('description', ''))}</td></tr>"
+        for name, field in row.get("properties", {}).items()
+    )
+    table = f"<table><tr><th>Field</th><th>Type</th><th></th></tr>{fields}</table>" if fields else ""
+    examples = content.get("application/json", {}).get("examples", {})
+    example = next((item["value"] for item in examples.values()), None)
+    sample = "" if example is None else f"<p></p><pre>{escape(json.dumps(example, indent=1, ensure_ascii=False))}</pre>"
+    return (
+        f"<section class=card><h2><span class=verb>{verb.upper()}</span> <code>{escape(path)}</code></h2>"
+        f"<p>{escape(operation['summary'])}</p>{table}{sample}</section>"
+    )
+
+
+def _type(field: Json) -> str:
+    kinds = field.get("type", "")
+    return kinds if isinstance(kinds, str) else " or ".join(kinds)
+
+
+def _inert(value: Json) -> str:
+    """JSON that can stand inside a script element: no character in it can end the element."""
+    text = json.dumps(value, ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,132 @@
+"""One process that answers for one model version: rows come in over a socket, answers go out.
+
+Started by the gateway as `python -P -m handrail.serve.replica FOLDER FD`. It ends when its socket does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from handrail.core.errors import HandrailError
+from handrail.core.signature import Columns, Signature
+from handrail.model import Model, load
+from handrail.serve.messages import Header, framed, joined, receive
+
+PR_SET_PDEATHSIG: Final = 1
+Handler = Callable[[Model, bytes], tuple[Header, bytes]]
+
+
+def main(folder: str, descriptor: int) -> None:
+    """Opens the bundle, answers its examples once, then answers until the gateway is gone."""
+    die_with_the_gateway()
+    with socket.socket(fileno=descriptor) as connection, contextlib.suppress(EOFError, ConnectionError):
+        try:
+            model = load(Path(folder))
+            checked = model.check()
+        except HandrailError as error:
+            connection.sendall(framed({"ready": False, **error.as_dict()}))
+            return
+        connection.sendall(framed({"ready": True, **checked}))
+        while True:
+            header, payload = receive(connection)
+            connection.sendall(answered(model, header, payload))
+
+
+def answered(model: Model, header: Header, payload: bytes) -> bytes:
+    """The reply to one message, as bytes."""
+    started = time.perf_counter()
+    reply, content = _HANDLERS[header["do"]](model, payload)
+    return framed({"id": header["id"], "compute_s": time.perf_counter() - started, **reply}, content)
+
+
+def predict(model: Model, payload: bytes) -> tuple[Header, bytes]:
+    """Answers of a batch. Where the batch fails, each row is answered alone, so that a bad row fails alone."""
+    rows = orjson.loads(payload)
+    try:
+        answers: list[object] = list(_answers(model, rows))
+        failed: dict[str, object] = {}
+    except Exception:
+        answers, failed = _one_by_one(model, rows)
+    return {"rows": len(answers), "failed": failed}, joined([_json(answer) for answer in answers])
+
+
+def explain(model: Model, payload: bytes) -> tuple[Header, bytes]:
+    """How each input moved the answer of one row, as it was sent."""
+    try:
+        return {"rows": 1, "failed": {}}, joined([_json(model.explain(orjson.loads(payload)[0]))])
+    except Exception as error:
+        return {"rows": 1, "failed": {"0": _problem(error)}}, joined([b"null"])
+
+
+def ping(model: Model, payload: bytes) -> tuple[Header, bytes]:
+    """Says that it is there."""
+    return {"rows": 0, "failed": {}}, b""
+
+
+_HANDLERS: Final[dict[str, Handler]] = {"predict": predict, "explain": explain, "ping": ping}
+
+
+def columns_of_values(signature: Signature, rows: Sequence[Sequence[Any]]) -> Columns:
+    """Columns of rows whose cells were parsed by the gateway: numbers or null, words or null."""
+    columns: dict[str, np.ndarray] = {}
+    for field, cells in zip(signature.inputs, zip(*rows, strict=True), strict=True):
+        if field.kind in ("category", "text"):
+            column = np.empty(len(cells), dtype=object)
+            column[:] = cells
+        else:
+            column = np.array(cells, dtype=np.float64)
+        columns[field.name] = column
+    return columns
+
+
+def _answers(model: Model, rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+    return model.predict_columns(columns_of_values(model.signature, rows))
+
+
+def _one_by_one(model: Model, rows: Sequence[Sequence[Any]]) -> tuple[list[object], dict[str, object]]:
+    answers: list[object] = []
+    failed: dict[str, object] = {}
+    for index, row in enumerate(rows):
+        try:
+            answers.append(_answers(model, [row])[0])
+        except Exception as error:
+            answers.append(None)
+            failed[str(index)] = _problem(error)
+    return answers, failed
+
+
+def _problem(error: Exception) -> dict[str, object]:
+    """What a client may know of a failure: our own words about its data, never a path or a traceback."""
+    if isinstance(error, HandrailError) and error.code == "data":
+        return {"code": "data", "problem": error.problem, "mend": error.mend, "field": error.field}
+    print(f"handrail replica: {error!r}"[:2000], file=sys.stderr, flush=True)  # noqa: T201
+    return {"code": "bug", "problem": "the model failed on this row", "mend": "report the row", "field": None}
+
+
+def _json(answer: object) -> bytes:
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def die_with_the_gateway() -> None:
+    """Asks Linux to kill this process when its parent dies, for the case that it hangs and never sees its socket end.
+
+    Ctrl-C in a terminal reaches the whole group: the gateway decides when its replicas stop, so here it is ignored.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
