@@ -58,6 +58,14 @@ def test_the_word_that_matters_is_named_with_its_place() -> None:
     assert all(text[part["start"] : part["end"]] == part["word"] for part in parts)
 
 
+def test_words_count_also_where_the_model_is_sure_without_each_of_them() -> None:
+    def answer(texts: Sequence[str]) -> np.ndarray:
+        return np.array([1.0 if "dull" in text or "awful" in text else 0.5 for text in texts])
+
+    parts = {part["word"]: part["contribution"] for part in word_contributions(answer, "dull and awful")}
+    assert parts == {"dull": 0.25, "and": 0.0, "awful": 0.25}
+
+
 def test_signs_of_a_script_without_blanks_are_words_of_their_own() -> None:
     parts = word_contributions(lambda texts: np.zeros(len(texts)), "映画は good")
     assert [part["word"] for part in parts] == ["映", "画", "は", "good"]
@@ -72,7 +80,7 @@ def test_long_texts_are_explained_in_groups_of_words_with_one_call() -> None:
 
     parts = word_contributions(answer, "word " * 1000)
     assert len(parts) == 200
-    assert calls == [201]
+    assert calls == [402]
 
 
 @pytest.mark.parametrize("text", ["", "   ", "?!"])

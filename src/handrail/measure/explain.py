@@ -54,20 +54,25 @@ def contributions(
 
 
 def word_contributions(answer: Callable[[Sequence[str]], np.ndarray], text: str) -> list[dict[str, Any]]:
-    """[{"word", "start", "end", "contribution"}] in reading order: how far the answer falls when the word is left out.
+    """[{"word", "start", "end", "contribution"}] in reading order: how far each word moves the answer.
 
-    `answer` takes texts and gives one number for each, all in one call. More than 200 words are left out in groups.
+    The mean of two differences: the whole text against the text without the word, and the word alone against nothing.
+    (The first is near zero for all words where the model is sure; together they are the ends of the Shapley sum.)
+    `answer` takes texts and gives one number for each, all in one call. More than 200 words are taken in groups.
     """
     spans = [match.span() for match in WORD.finditer(text)]
     size = max(1, math.ceil(len(spans) / MOST_PARTS))
     groups = [(spans[first][0], spans[min(first + size, len(spans)) - 1][1]) for first in range(0, len(spans), size)]
     if not groups:
         return []
-    texts = [text, *(text[:start] + text[end:] for start, end in groups)]
-    answers = np.asarray(answer(texts), dtype=np.float64).ravel()
+    without = [text[:start] + text[end:] for start, end in groups]
+    alone = [text[start:end] for start, end in groups]
+    answers = np.asarray(answer([text, "", *without, *alone]), dtype=np.float64).ravel()
+    whole, nothing, rest = answers[0], answers[1], answers[2:].reshape(2, len(groups))
+    moved = ((whole - rest[0]) + (rest[1] - nothing)) / 2
     return [
-        {"word": text[start:end], "start": start, "end": end, "contribution": float(answers[0] - without)}
-        for (start, end), without in zip(groups, answers[1:], strict=True)
+        {"word": text[start:end], "start": start, "end": end, "contribution": float(part)}
+        for (start, end), part in zip(groups, moved, strict=True)
     ]
 
 

@@ -55,7 +55,8 @@ def escaped(text: str) -> str:
 
 def shortened(value: object, limit: int) -> str:
     """A value as text of at most `limit` characters."""
-    text = " ".join(("–" if value is None else str(value)).split())
+    words = {None: "–", True: "yes", False: "no"}
+    text = words[value] if value is None or isinstance(value, bool) else " ".join(str(value).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

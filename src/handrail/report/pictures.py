@@ -41,6 +41,8 @@ class Axis:
         return round(self.start + min(max(share, 0.0), 1.0) * (self.end - self.start), 1)
 
     def written(self, value: float) -> str:
+        if self.logarithmic:
+            value = round(value)
         return percent(value) if self.as_percent else short_number(value)
 
 
