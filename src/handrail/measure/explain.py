@@ -13,6 +13,7 @@ from handrail.core.signature import Columns
 
 # Rows that may be asked for one explanation (two walks through all columns for each background row come first).
 MOST_ROWS_ASKED: Final = 4_000
+MOST_ROUNDS: Final = 10
 MOST_PARTS: Final = 200
 # A word, or one sign of a script that writes without blanks.
 WORD: Final = re.compile(
@@ -78,7 +79,7 @@ def word_contributions(answer: Callable[[Sequence[str]], np.ndarray], text: str)
 
 def _orders(columns: int, rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Orders of columns `(walks, columns)` and the background row that each walk starts from."""
-    rounds = max(1, MOST_ROWS_ASKED // (2 * rows * (columns + 1)))
+    rounds = max(1, min(MOST_ROUNDS, math.factorial(min(columns, 4)), MOST_ROWS_ASKED // (2 * rows * (columns + 1))))
     generator = np.random.default_rng(seed)
     forwards = np.stack([generator.permutation(columns) for _ in range(rounds * rows)])
     start = np.tile(np.arange(rows), rounds)
