@@ -58,7 +58,7 @@ font-size:12.5px;color:var(--soft)}
 .meter{display:block;height:6px;min-width:70px;border-radius:3px;background:var(--track);margin-top:7px}
 .meter i{display:block;height:6px;border-radius:3px;background:var(--accent)}
 input[type=range]{width:100%;max-width:560px;accent-color:var(--accent);margin:8px 0}
-.flow{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin:12px 0}
+.flow{display:grid;grid-template-columns:repeat(auto-fit,minmax(115px,1fr));gap:10px;margin:12px 0}
 .flow div{border-left:4px solid var(--right);background:var(--track);border-radius:6px;padding:8px 12px}
 .flow div.bad{border-color:var(--wrong)} .flow b{display:block;font-size:22px;font-variant-numeric:tabular-nums}
 .flow span{font-size:13px;color:var(--soft);display:block;line-height:1.4}
@@ -69,7 +69,8 @@ pre{background:var(--track);border-radius:8px;padding:12px 14px;overflow-x:auto;
 dl{display:grid;grid-template-columns:minmax(8em,max-content) 1fr;gap:8px 20px;margin:8px 0;font-size:15px}
 dt{color:var(--soft)} dd{margin:0;min-width:0}
 @media (max-width:560px){main{padding:0 12px 40px} section{padding:16px;border-radius:10px} header{padding-top:28px}
-.meaning{display:none} .wide{min-width:9em} dl{grid-template-columns:1fr;gap:0} dd{margin-bottom:8px}}
+.meaning{display:none} svg{font-size:14px}
+svg .tick,svg .axis{font-size:14px} th,td{padding-right:9px} .meter{min-width:44px} .wide{min-width:9em} dl{grid-template-columns:1fr;gap:0} dd{margin-bottom:8px}}
 @media print{:root{color-scheme:light;--page:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#ccc;--track:#eee;
 --accent:#2f63c9;--right:#1c8a62;--wrong:#cf4a35;--on:#fff;--trivial:#b4690e;
 --warn:#fdf4e3;--warn-line:#e5b567} body{font-size:11pt} nav,input[type=range]{display:none}
