@@ -34,7 +34,7 @@ class NGrams:
 
     def encode(self, texts: Sequence[str | None]) -> Sparse:
         """The n-grams of each text: sublinear counts × inverse document frequency, each block scaled to length 1."""
-        if not len(self.hashes):
+        if not len(self.hashes) or not len(texts):
             return np.zeros(len(texts) + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
         parts = [
             self._encode_chunk(hashes, rows, len(chunk))

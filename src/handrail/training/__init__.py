@@ -79,7 +79,7 @@ def train(
     with store.draft() as draft:
         manifest = manifest_of(called, doing, fitted, parts, order, plan)
         write_bundle(draft, manifest, fitted.files)
-        model = load(draft)
+        model = load(draft, threads=machine().cores)
         scores = replayed(model, parts.replay, fitted)
         files = {**fitted.files, "examples.json": to_json(example_rows(model, parts.replay, scores))}
         report = findings(model, look, parts, scores, fitted, table.notes, deadline)

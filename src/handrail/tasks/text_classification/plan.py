@@ -21,7 +21,11 @@ def plan(look: Look, order: Order, machine: Machine) -> Plan:
     time_s = None if order.trials is not None else (order.time_s or TIME_S[order.effort])
     embeddings = order.effort != "quick" or (order.time_s or 0) > TIME_S["quick"]
     memory = look.rows * (400 * 12 + 384 * 8) + features * labels * 24 + 400 * 2**20
-    kinds = {"binary": "one of 2 labels", "multiclass": f"one of {labels} labels", "multilabel": f"any of {labels} labels"}
+    kinds = {
+        "binary": "one of 2 labels",
+        "multiclass": f"one of {labels} labels",
+        "multilabel": f"any of {labels} labels",
+    }
     rungs = "n-grams of words and characters" + ("; MiniLM sentence vectors, if at hand; both" if embeddings else "")
     lines = (
         ("predict", f"'{look.target}': {kinds[look.problem]} ({look.problem_reason})"),
