@@ -70,7 +70,8 @@ dl{display:grid;grid-template-columns:minmax(8em,max-content) 1fr;gap:8px 20px;m
 dt{color:var(--soft)} dd{margin:0;min-width:0}
 @media (max-width:560px){main{padding:0 12px 40px} section{padding:16px;border-radius:10px} header{padding-top:28px}
 .meaning{display:none} svg{font-size:14px}
-svg .tick,svg .axis{font-size:14px} th,td{padding-right:9px} .meter{min-width:44px} .wide{min-width:9em} dl{grid-template-columns:1fr;gap:0} dd{margin-bottom:8px}}
+svg .tick,svg .axis{font-size:14px} th,td{padding-right:9px} .meter{min-width:44px}
+.wide{min-width:9em} dl{grid-template-columns:1fr;gap:0} dd{margin-bottom:8px}}
 @media print{:root{color-scheme:light;--page:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#ccc;--track:#eee;
 --accent:#2f63c9;--right:#1c8a62;--wrong:#cf4a35;--on:#fff;--trivial:#b4690e;
 --warn:#fdf4e3;--warn-line:#e5b567} body{font-size:11pt} nav,input[type=range]{display:none}
