@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Tests never reach for the network: what is not at hand is done without.
+os.environ["HANDRAIL_OFFLINE"] = "1"
 
 
 @pytest.fixture
