@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Sequence
 from typing import Any
-
-from handrail import __version__
 
 Json = dict[str, Any]
 ERRORS = {
@@ -32,7 +31,7 @@ def openapi(models: Sequence[Json]) -> Json:
     paths["/metrics"] = {"get": _plain("Counts as Prometheus text", "service")}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Handrail", "version": __version__},
+        "info": {"title": "Handrail", "version": importlib.metadata.version("handrail")},
         "paths": paths,
         "components": {"schemas": {"Error": _ERROR}},
     }
@@ -89,7 +88,7 @@ def _field(field: Json) -> Json:
     schema: Json = {"type": [kind, "null"] if field["optional"] else kind}
     if field["choices"]:
         schema["description"] = f"Seen in training: {', '.join(field['choices'][:20])[:400]}"
-    elif field["minimum"] is not None and field["maximum"] is not None:
+    elif field["kind"] == "number" and field["minimum"] is not None and field["maximum"] is not None:
         schema["description"] = f"Seen in training: {field['minimum']:g} to {field['maximum']:g}"
     if field["example"] is not None:
         schema["examples"] = [field["example"]]

@@ -126,7 +126,7 @@ def _of_what(model: Json) -> str:
 
 def _examples(model: Json) -> str:
     buttons = "".join(
-        f'<button type=button data-example="{place}">{escape(_short(example["answer"]))}</button>'
+        f'<button type=button data-example="{place}">{place + 1} · {escape(_short(example["answer"]))}</button>'
         for place, example in enumerate(model["examples"])
     )
     if not buttons:

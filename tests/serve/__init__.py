@@ -1,0 +1,1 @@
+"""The serving plane: alone, and as real processes."""
