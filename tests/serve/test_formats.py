@@ -38,10 +38,10 @@ CELLS = some.one_of(
     some.sampled_from(["", " ", "7", " x ", "NA", "yes", "2024-01-31", "2024-13-01", "word"]),
     some.just([1]),
 )
+NAMES = [*SIGNATURE.names(), "id", "y", "odd", "other", "N"]
 ROWS = some.lists(
-    some.one_of(some.dictionaries(some.sampled_from([*SIGNATURE.names(), "id", "y", "odd"]), CELLS), some.just("text"), some.none()),
-    max_size=4,
-)  # fmt: skip
+    some.one_of(some.dictionaries(some.sampled_from(NAMES), CELLS), some.just("text"), some.none()), max_size=4
+)
 
 
 @given(ROWS)

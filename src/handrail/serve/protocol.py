@@ -13,7 +13,7 @@ from handrail.core.errors import HandrailError
 from handrail.serve.limits import Limits
 
 SLOWEST_BYTES_PER_S: Final = 100_000
-SWEEP_S: Final = 0.5
+SWEEP_S: Final = 0.25
 
 
 class _Refusal(Exception):  # noqa: N818 - it ends the parser's callback, nothing else
@@ -71,6 +71,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse_head(431, HandrailError("too_large", problem, "send fewer headers"))
 
     def on_headers_complete(self) -> None:
+        if not self.url.startswith(b"/") or self.parser.get_http_version() not in ("1.0", "1.1"):
+            # An address with a host in it would be a second opinion on which host is asked.
+            self._refuse_head(400, HandrailError("usage", "this is no valid HTTP/1.1", "ask for a path, such as GET /"))
         self.scope["handrail.gone"] = self.transport.is_closing  # type: ignore[typeddict-unknown-key]
         self._head_bytes = 0
         super().on_headers_complete()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any
 
-from handrail.core.signature import Columns, Field, Signature
+from handrail.core.signature import MAX_PROBLEMS_SHOWN, Columns, Field, Signature
 
 # A row's cells in the order of the signature's inputs: numbers (None when missing), or words and None.
 Values = list[float | str | None]
@@ -41,12 +42,21 @@ def compiled(signature: Signature) -> Check:
             values.append(value)
         return values if seen == len(row) else None
 
+    known = {*signature.names(), *signature.ignored, signature.output.name}
+
+    def trimmed(row: Any) -> Any:
+        """The row with no more unknown fields than a message names: each is compared with all the known ones."""
+        if type(row) is not dict or len(row) <= len(known) + MAX_PROBLEMS_SHOWN:
+            return row
+        unknown = islice((name for name in row if name not in known), MAX_PROBLEMS_SHOWN + 1)
+        return {**{name: cell for name, cell in row.items() if name in known}, **dict.fromkeys(unknown)}
+
     def check(rows: Sequence[Any]) -> list[Values]:
         found = []
         for row in rows:
             values = quickly(row)
             if values is None:
-                return values_of_columns(signature, signature.columns_of_rows(rows))
+                return values_of_columns(signature, signature.columns_of_rows([trimmed(row) for row in rows]))
             found.append(values)
         return found
 

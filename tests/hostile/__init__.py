@@ -1,0 +1,1 @@
+"""What a hostile world sends: files, rows, requests."""
