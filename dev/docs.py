@@ -1,8 +1,8 @@
 """Writes the parts of the docs that the code knows best; `--check` fails when they lag behind it.
 
-    ARCHITECTURE.md         the tree, from the first line of each module's docstring
-    docs/reference/cli.md   the help of every command
-    docs/reference/errors.md  the table of error codes
+ARCHITECTURE.md         the tree, from the first line of each module's docstring
+docs/reference/cli.md   the help of every command
+docs/reference/errors.md  the table of error codes
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def architecture() -> str:
 
 def tree() -> str:
     lines = [f"src/handrail/{'':22}{first_line(SOURCE / '__init__.py')}"]
-    for path in sorted(SOURCE.rglob("*.py"), key=lambda path: (path.parent.parts, path.name != "__init__.py", path.name)):
+    for path in sorted(
+        SOURCE.rglob("*.py"), key=lambda path: (path.parent.parts, path.name != "__init__.py", path.name)
+    ):
         parts = path.relative_to(SOURCE).parts
         if parts == ("__init__.py",):
             continue
@@ -76,7 +78,7 @@ def command_line() -> str:
 def error_codes() -> str:
     rows = [f"| {code} | {exit_status} | {http} |" for code, (exit_status, http) in errors.EXIT_AND_HTTP_STATUS.items()]
     return "\n".join(
-        ["# Errors", "", "Every error has a code, a problem and a mend; the terminal, JSON and the page show the same.", "",
+        ["# Errors", "", "Every error has a code, a problem and a mend; all faces show the same.", "",
          "| code | exit status | HTTP status |", "|---|---|---|", *rows, ""]
     )  # fmt: skip
 

@@ -79,7 +79,9 @@ def test_the_same_trials_and_seed_give_the_same_bytes(trained: tuple[Model, list
     again = handrail.train(make(), target=target, name="m", trials=2, home=tmp_path)
     for path in sorted(model.bundle.path.rglob("*")):
         if path.is_file():
-            assert path.read_bytes() == (again.bundle.path / path.relative_to(model.bundle.path)).read_bytes(), path.name
+            assert path.read_bytes() == (again.bundle.path / path.relative_to(model.bundle.path)).read_bytes(), (
+                path.name
+            )
 
 
 def test_answering_imports_nothing_heavy(trained: tuple[Model, list[Event]]) -> None:
@@ -88,7 +90,9 @@ def test_answering_imports_nothing_heavy(trained: tuple[Model, list[Event]]) -> 
         "import sys, json, handrail; from pathlib import Path; m = handrail.load(Path(sys.argv[1]));"
         "m(m.examples[0]['input']); print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(model.bundle.path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model.bundle.path)], capture_output=True, text=True, check=True
+    )
     assert not set(HEAVY) & set(json.loads(done.stdout))
 
 

@@ -218,7 +218,8 @@ def _even(rows: list[list[str]], lines: list[int], where: str, notes: list[str])
         if len(row) != width:
             raise HandrailError(
                 "data", f"the row has {len(row)} cells, the first row has {width}",
-                'mend that line (a cell that holds the separator stands in quotes: "a, b")', where=f"{where}, line {line}",
+                'mend that line (a cell that holds the separator stands in quotes: "a, b")',
+                where=f"{where}, line {line}",
             )  # fmt: skip
     empty = 0
     while width - empty > 1 and not any(row[width - empty - 1].strip() for row in rows):

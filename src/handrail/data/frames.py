@@ -55,8 +55,8 @@ def plain(value: Any) -> Cell:
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if isinstance(value, datetime.datetime | datetime.date):
-        text = value.isoformat() if value == value else ""  # pandas' NaT is not equal to itself
-        return text or None
+        # pandas' missing date is a date, too, that prints as NaT.
+        return None if str(value) == "NaT" else value.isoformat()
     if hasattr(value, "item"):
         return plain(value.item())
     if isinstance(value, list | tuple | set):

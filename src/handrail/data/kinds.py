@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from handrail.core.errors import HandrailError
@@ -13,6 +14,7 @@ from handrail.core.signature import Field, InputKind
 from handrail.core.values import (
     FALSE_WORDS,
     LARGEST_EXACT_INT,
+    PLAIN,
     TRUE_WORDS,
     Cell,
     NumberStyle,
@@ -49,7 +51,7 @@ class Seen:
     kind: str
     reason: str
     pattern: str = "iso"
-    style: NumberStyle = NumberStyle()
+    style: NumberStyle = PLAIN
     note: str = ""
 
 
@@ -89,8 +91,8 @@ def field_of(name: str, kind: str, seen_as: Seen, cells: Sequence[Cell]) -> Fiel
             if word is not None:
                 words[word] += count
         ranked = sorted(words, key=lambda word: (-words[word], word))[:MOST_CHOICES]
-        example = ranked[0] if ranked else next((str(cell) for cell in cells if not is_blank(cell)), "")
-        return Field(name, _input_kind(kind), optional, tuple(ranked), example=example[:500])
+        typical = ranked[0] if ranked else next((str(cell) for cell in cells if not is_blank(cell)), "")
+        return Field(name, _input_kind(kind), optional, tuple(ranked), example=typical[:500])
     known = [cell for cell in cells if not missing(cell)]
     values = plain.parse_column(known)
     example = _example(kind, known, values)
@@ -173,9 +175,8 @@ def _number_kind(
         return Seen("id" if distinct > 0.9 * filled else "category", "whole numbers too long to count with: names")
     if whole and distinct > 0.95 * filled and filled > 20 and ID_NAME.search(name):
         return Seen("id", f"{distinct:,} different whole numbers in {filled:,} rows, and its name")
-    if whole and distinct >= filled > 20 and max(values) - min(values) == len(values) - 1 and values[0] < values[-1]:
-        if all(after - before == 1 for before, after in zip(values, values[1:], strict=False)):
-            return Seen("id", "it counts the rows")
+    if whole and distinct >= filled > 20 and all(after - before == 1 for before, after in pairwise(values)):
+        return Seen("id", "it counts the rows")
     if whole and EPOCH_NAME.search(name) and min(values) > 3e8 and max(values) < 4e9:
         return Seen("date", "seconds since 1970, by its name and size", "epoch_s")
     if whole and EPOCH_NAME.search(name) and min(values) > 3e11 and max(values) < 4e12:

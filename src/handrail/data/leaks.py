@@ -23,14 +23,14 @@ def codes_of(cells: Sequence[Cell]) -> tuple[np.ndarray, int]:
 
 
 def duplicate_of(columns: Mapping[str, Sequence[Cell]], numbers: Sequence[str]) -> dict[str, str]:
-    """column → the one it repeats, cell by cell or one to one in other words. Of two, the one that is a number is kept."""
+    """column → the one it repeats, cell by cell or one to one in other words. The one that is a number is kept."""
     groups: dict[tuple[bytes, object], list[str]] = {}
     for name, cells in columns.items():
         codes, distinct = codes_of(cells)
         # Where hardly anything repeats, any two columns map one to one by chance: then the cells must be equal.
         same = None if distinct <= len(cells) / 2 else hash(tuple(cells))
         groups.setdefault((codes.tobytes(), same), []).append(name)
-    found = {}
+    found: dict[str, str] = {}
     for names in groups.values():
         kept = next((name for name in names if name in numbers), names[0])
         found |= {name: kept for name in names if name != kept}

@@ -139,8 +139,9 @@ def _checked_kinds(kinds: Mapping[str, str], columns: Mapping[str, Sequence[Cell
 
 def _seen_as(name: str, cells: Sequence[Cell], asked: str | None) -> Seen:
     by_itself = seen(name, cells)
-    if asked is None or asked == "ignore" or asked == by_itself.kind:
+    if asked in (None, "ignore", by_itself.kind):
         return by_itself
+    assert asked is not None
     return Seen(asked, f"you said so (by itself: {by_itself.kind})", by_itself.pattern, by_itself.style)
 
 

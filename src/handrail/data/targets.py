@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -118,7 +119,7 @@ def _as_amount(name: str, filled: Sequence[Cell], asked: str | None, all_text: b
         raise HandrailError(
             "data", f"'{name}' is no number: {error}", "mend it, or --task classification", field=name
         ) from None
-    known = sorted({value for value in values.values() if value == value})
+    known = sorted({value for value in values.values() if not math.isnan(value)})
     low, high, whole = known[0], known[-1], all(value.is_integer() for value in known)
     if len(known) < 2:
         raise HandrailError(
@@ -137,13 +138,13 @@ def _as_amount(name: str, filled: Sequence[Cell], asked: str | None, all_text: b
     if RATING_NAME.search(name) and len(known) <= 11:
         return Question(
             "regression",
-            f"an ordered rating from {low:g} to {high:g}: 4 is nearer to 5 than to 1; --task classification for classes",
+            f"an ordered rating, {low:g} to {high:g}: 4 is nearer to 5 than to 1; --task classification for classes",
         )
     if len(known) <= MOST_INT_LABELS and low in (0.0, 1.0) and consecutive and repeated >= 10 and len(known) <= 5:
         return None
     kind = (
         "years"
-        if 1800 <= low and high <= 2200
+        if low >= 1800 and high <= 2200
         else "whole numbers that count or measure"
         if len(known) > 5
         else "ordered whole numbers"

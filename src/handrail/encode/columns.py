@@ -93,7 +93,7 @@ class TableCode:
 
 def text_scores(ngrams: NGrams, weights: np.ndarray, column: np.ndarray) -> np.ndarray:
     """`(rows, answers)`: the weighted n-grams of each text, summed."""
-    starts, features, values = ngrams.encode(column)
+    starts, features, values = ngrams.encode(list(column))
     sums = np.zeros((len(column), weights.shape[1]), dtype=np.float64)
     np.add.at(sums, np.repeat(np.arange(len(column)), np.diff(starts)), weights[features] * values[:, None])
     return sums.astype(np.float32)

@@ -1,26 +1,24 @@
-"""handrail check: a model's hashes, and its examples answered again."""
+"""`handrail check`: every member hashed, every example answered again."""
 
 from __future__ import annotations
 
 import click
 
-from handrail.faces.cli.drawing import json_option, print_json, say
+from handrail.faces.cli.options import opened, shared
+from handrail.faces.cli.printing import put, put_json
 
 
-@click.command(
-    "check", epilog="Example: handrail check reviews", short_help="Check a model's hashes and answer its examples again"
-)
+@click.command("check", epilog="Example: handrail check reviews@3")
 @click.argument("name")
-@json_option
+@shared
 def command(name: str, as_json: bool) -> None:
-    """Check that every file of a model is what it was, and that it answers its examples as it did."""
-    from handrail.model import load
-
-    found = load(name).check()
+    """Verify the model NAME: its files are what it says, and it still gives the answers it gave when it was made."""
+    model = opened(name)
+    found = model.check()
     if as_json:
-        print_json({**found, "ok": True})
+        put_json({"ok": True, **found})
         return
-    say(f"ok: {found['members']} files have their hashes")
-    say(
-        f"ok: {found['examples']} examples are answered as before (largest difference {found['largest_difference']:.1g})"
-    )
+    put(f"✓ {found['members']} members are what the manifest says (SHA-256)")
+    put(f"✓ {found['examples']} examples answered again, largest difference {found['largest_difference']:.2g}")
+    if not found["examples"]:
+        put("  (this model carries no examples)")

@@ -1,109 +1,140 @@
-"""handrail doctor: what is installed, what is missing, what to type."""
+"""`handrail doctor`: what is installed, what is missing, what to type."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
+import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from handrail import __version__
 from handrail.core.errors import HandrailError
-from handrail.faces.cli.drawing import json_option, print_json, say, table
+from handrail.faces.cli.options import shared
+from handrail.faces.cli.printing import put, put_heading, put_json, put_table, size_words
 
-NEEDED = {
-    "": ("numpy", "onnxruntime", "orjson", "uvicorn", "httptools", "click", "rich"),
+NEEDED = ("numpy", "onnxruntime", "orjson", "uvicorn", "httptools", "uvloop", "click", "rich")
+EXTRAS = {
     "train": ("scikit-learn", "lightgbm", "scipy", "onnx", "python-calamine"),
-    "parquet": ("arro3-io",),
+    "parquet": ("arro3-io", "arro3-core"),
 }
+LEAST_FREE_BYTES = 500_000_000
+Lines = list[tuple[str, str, str]]
 
 
-@click.command(
-    "doctor", epilog="Example: handrail doctor", short_help="Say what is installed, what is missing, what to type"
-)
-@json_option
-@click.pass_context
-def command(context: click.Context, as_json: bool) -> None:
-    """Say what is installed, what is missing and what to type."""
-    parts, health = packages(), store_health()
-    found: dict[str, Any] = {"handrail": __version__, "python": platform.python_version(), "platform": platform.platform(terse=True),
-             "cores": os.cpu_count(), "packages": parts, "store": health, "bases": bases()}  # fmt: skip
-    healthy = health["ok"] and not parts[""]["missing"]
+@click.command("doctor", epilog="Example: handrail doctor --json")
+@shared
+def command(as_json: bool) -> None:
+    """Show what is installed and what is missing, where models are kept and whether that place is in order.
+
+    Completion in the shell: eval "$(_HANDRAIL_COMPLETE=bash_source handrail)", or zsh_source, fish_source.
+    """
+    parts = {"machine": machine(), "packages": packages(), "store": store()}
+    ok = not any(mark == "✗" for lines in parts.values() for mark, _, _ in lines)
     if as_json:
-        print_json({**found, "ok": healthy})
+        put_json({"ok": ok, **{name: [_as_dict(line) for line in lines] for name, lines in parts.items()}})
     else:
-        show(found)
-    if not healthy:
-        context.exit(5)
+        for name, lines in parts.items():
+            put_heading(name)
+            put_table([(f" {mark} {what}", said) for mark, what, said in lines])
+        put()
+        put("all is well" if ok else "mend what is marked ✗")
+    if not ok:
+        raise click.exceptions.Exit(5)
 
 
-def packages() -> dict[str, Any]:
-    """For each extra, the versions of what is there and the names of what is missing."""
-    return {extra: _versions(names) for extra, names in NEEDED.items()}
+def machine() -> Lines:
+    """Python, system, cores, memory."""
+    from handrail.training.asked import machine as measured
+
+    found = measured()
+    cores = "1 core" if found.cores == 1 else f"{found.cores} cores"
+    return [
+        ("✓", "handrail", __version__),
+        ("✓", "python", f"{platform.python_version()} ({sys.executable})"),
+        ("✓", "system", f"{platform.system()} {platform.machine()}, {cores}"),
+        ("✓", "memory", f"{size_words(found.free_memory_bytes)} free"),
+    ]
 
 
-def _versions(names: tuple[str, ...]) -> dict[str, Any]:
-    versions, missing = {}, []
-    for name in names:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            missing.append(name)
-    return {"versions": versions, "missing": missing}
+def packages() -> Lines:
+    """Each package with its version, or what to type."""
+    lines: Lines = [_package(name, "✗", "pip install --force-reinstall handrail") for name in NEEDED]
+    for extra, names in EXTRAS.items():
+        lines += [_package(name, "–", f'missing: pip install "handrail[{extra}]"') for name in names]
+    return lines
 
 
-def store_health() -> dict[str, Any]:
-    """Where the store is, whether it may be written, what is in it, how much room there is."""
-    from handrail.store import Store, free_bytes
+def store() -> Lines:
+    """Where models are kept, whether one may write there, how many there are, which bases are at hand."""
+    from handrail.store import Store
 
+    lines: Lines = []
     try:
-        store = Store()
-        folder = store.home
-        while not folder.exists():
-            folder = folder.parent
-        writable = os.access(folder, os.W_OK | os.X_OK)
-        damaged = [f"{entry.name}@{entry.version}" for entry in store.models() if entry.task == "damaged"]
-        return {"home": str(store.home), "writable": writable, "models": len(store.models()), "damaged": damaged,
-                "free_bytes": free_bytes(store.home), "ok": writable and not damaged}  # fmt: skip
+        here = Store()
+        lines.append(_writable(here.home))
+        lines.append(_disk(here.home))
+        entries = here.models()
+    except (HandrailError, OSError) as error:
+        mend = error.mend if isinstance(error, HandrailError) else "set HANDRAIL_HOME to a folder you may write"
+        problem = error.problem if isinstance(error, HandrailError) else str(error)
+        return [*lines, ("✗", "models", f"{problem}: {mend}")]
+    damaged = [f"{entry.name}@{entry.version}" for entry in entries if entry.task == "damaged"]
+    lines.append(("✓", "models", f"{len({entry.name for entry in entries})}, versions: {len(entries)}"))
+    lines += [("✗", name, f"damaged: handrail models remove {name} --yes") for name in damaged]
+    lines.append(_database(here))
+    return lines + _bases(here.home)
+
+
+def _package(name: str, mark: str, missing: str) -> tuple[str, str, str]:
+    try:
+        return ("✓", name, importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return (mark, name, missing)
+
+
+def _writable(home: Path) -> tuple[str, str, str]:
+    folder = home
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if folder.is_dir() and os.access(folder, os.W_OK | os.X_OK):
+        return ("✓", "home", str(home) + ("" if home.exists() else " (will be made)"))
+    return ("✗", "home", f"{home}: may not write there; set HANDRAIL_HOME to a folder you may write")
+
+
+def _disk(home: Path) -> tuple[str, str, str]:
+    folder = home
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    return ("✓" if free > LEAST_FREE_BYTES else "✗", "disk", f"{size_words(free)} free")
+
+
+def _database(here: Any) -> tuple[str, str, str]:
+    path = here.home / "handrail.db"
+    if not path.exists():
+        return ("✓", "database", "none yet: it is made when needed")
+    try:
+        runs = len(here.runs())
     except HandrailError as error:
-        return {"ok": False, "problem": error.problem, "mend": error.mend}
+        return ("✗", "database", f"{error.problem}: {error.mend}")
+    return ("✓", "database", f"{runs} finished trainings remembered; it can be made again from the models")
 
 
-def bases() -> dict[str, bool]:
-    """Which pretrained bases are at hand without the network."""
-    from handrail.catalog.entries import ENTRIES
-    from handrail.catalog.fetch import is_cached
-    from handrail.store.home import default_home
-
+def _bases(home: Path) -> Lines:
     try:
-        return {name: is_cached(name, default_home() / "bases") for name in ENTRIES}
-    except HandrailError:
-        return dict.fromkeys(ENTRIES, False)
+        from handrail.catalog.entries import ENTRIES
+        from handrail.catalog.fetch import is_cached
+    except ImportError:
+        return []
+    return [("✓" if is_cached(name, home / "bases") else "–", f"base {name}",
+             "at hand" if is_cached(name, home / "bases") else "fetched when first needed") for name in ENTRIES]  # fmt: skip
 
 
-def show(found: dict[str, Any]) -> None:
-    """The same in words."""
-    say(f"handrail {found['handrail']}, Python {found['python']}, {found['platform']}, {found['cores']} cores")
-    rows = [("part", "state", "what to type")]
-    for extra, state in found["packages"].items():
-        mend = f'pip install "handrail[{extra}]"' if extra else "pip install handrail"
-        missing = ", ".join(state["missing"])
-        rows.append(
-            (f"[{extra}]" if extra else "base", f"missing: {missing}" if missing else "ok", mend if missing else "")
-        )
-    health = found["store"]
-    if "problem" in health:
-        rows.append(("store", health["problem"], health["mend"]))
-    else:
-        state = f"{health['models']} models, {health['free_bytes'] / 1e9:.0f} GB free" + (
-            "" if health["writable"] else ", not writable"
-        )
-        rows.append(("store", state, "" if health["writable"] else "set HANDRAIL_HOME to a folder you may write"))
-        rows += [("", f"damaged: {name}", f"handrail models remove {name}") for name in health["damaged"]]
-    for name, at_hand in found["bases"].items():
-        rows.append((f"base {name}", "at hand" if at_hand else "fetched when first needed", ""))
-    table(rows)
-    say(f"Python at {sys.executable}; models at {health.get('home', 'nowhere')}")
+def _as_dict(line: tuple[str, str, str]) -> dict[str, Any]:
+    mark, what, said = line
+    return {"what": what, "ok": {"✓": True, "✗": False}.get(mark), "said": said}

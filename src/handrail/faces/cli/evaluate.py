@@ -1,27 +1,38 @@
-"""handrail evaluate: a model measured on other rows."""
+"""`handrail evaluate`: the same measures on other rows."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
-from handrail.faces.cli.drawing import json_option, print_json, show_lines
+from handrail.faces.cli.options import opened, shared
+from handrail.faces.cli.printing import put, put_json, put_table
 
 
-@click.command(
-    "evaluate", epilog="Example: handrail evaluate reviews new-reviews.csv", short_help="Measure a model on other rows"
-)
+@click.command("evaluate", epilog="Example: handrail evaluate reviews january.csv")
 @click.argument("name")
 @click.argument("file")
-@json_option
+@shared
 def command(name: str, file: str, as_json: bool) -> None:
-    """Measure a model on the rows of FILE, which has the right answers, next to a trivial model."""
-    from handrail.model import load
-    from handrail.report.terminal import lines
-
-    model = load(name)
+    """Measure the model NAME on the rows of FILE, which must hold the right answers."""
+    model = opened(name)
     score = model.evaluate(file)
     if as_json:
-        print_json({"name": model.name, "version": model.version, "score": score})
+        put_json({"model": f"{model.name}@{model.version}" if model.version else model.name, **score})
         return
-    rows = {"train": model.manifest.data.get("rows", 0), "test": score.get("rows", 0)}
-    show_lines(lines({"task": model.manifest.task, "score": score, "rows": rows, "evaluated_on": "test rows"}))
+    put(f"{model.name} on {score['rows']:,} rows")
+    put()
+    put_table(measures(score["metrics"]), header=True)
+
+
+def measures(metrics: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Each measure with its interval, the trivial model's value, and what it means."""
+    from handrail.report.words import measure_of, number, with_interval
+
+    rows = [
+        (measure_of(name).title, with_interval(metric), number(metric.get("baseline")), measure_of(name).meaning)
+        for name, metric in metrics.items()
+    ]
+    return [("measure", "value (95 % interval)", "trivial", "what it says"), *rows]

@@ -1,43 +1,57 @@
-"""handrail explain: what moved one answer."""
+"""`handrail explain`: what moved one answer."""
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
 import click
 
 from handrail.core.errors import HandrailError
-from handrail.faces.cli.asking import row_from
-from handrail.faces.cli.drawing import json_option, print_json, table
+from handrail.faces.cli.options import opened, shared
+from handrail.faces.cli.predict import put_answer
+from handrail.faces.cli.printing import put, put_heading, put_json, put_table
 
 MOST_SHOWN = 15
-BAR = 20
 
 
-@click.command(
-    "explain", epilog='Example: handrail explain reviews "I loved it"', short_help="Say what moved one answer"
-)
+@click.command("explain", epilog='Example: handrail explain reviews "I loved the music"')
 @click.argument("name")
 @click.argument("row")
-@json_option
+@shared
 def command(name: str, row: str, as_json: bool) -> None:
-    """Say how each input of ROW moved the answer."""
-    from handrail.model import load
+    """Show how each word or column moved the answer of the model NAME to one ROW (a text, or a JSON object)."""
+    from handrail.faces.cli.rows import row_of
 
-    model = load(name)
-    asked = row_from(row, model.signature)
+    model = opened(name)
+    asked = row_of(row, model.signature)
     if isinstance(asked, list):
-        raise HandrailError("usage", "one row is explained at a time", f"for example '{model.signature.sample_text()}'")
+        raise HandrailError("usage", "one row at a time", "give one row, not a list")
     found = model.explain(asked)
     if as_json:
-        print_json(found)
+        put_json(found)
         return
-    click.echo(json.dumps(found["answer"], ensure_ascii=False))
-    parts = found.get("words") or found.get("contributions") or []
-    parts = sorted(parts, key=lambda part: -abs(part["contribution"]))[:MOST_SHOWN]
-    largest = max((abs(part["contribution"]) for part in parts), default=1.0) or 1.0
-    rows = [("input", "value", "moves the answer by", "")]
-    for part in parts:
-        bar = ("+" if part["contribution"] > 0 else "-") * round(BAR * abs(part["contribution"]) / largest)
-        rows.append((part.get("name") or part["word"], str(part.get("value", "")), f"{part['contribution']:+.4g}", bar))
-    table(rows)
+    put_answer(found["answer"], model.signature.output.name)
+    put_heading("what moved it (+ towards this answer, − away from it)")
+    put_table([(f"  {name}", value, signed(amount)) for name, value, amount in parts_of(found)[:MOST_SHOWN]])
+    if "base" in found:
+        put(f"  {found['base']:.3f} is where it starts, on average; the parts add up from there")
+
+
+def parts_of(found: dict[str, Any]) -> list[tuple[str, str, float]]:
+    """(what, its value, how far it moved the answer), the strongest first."""
+    if "words" in found:
+        parts = [(str(word["word"]), "", float(word["contribution"])) for word in found["words"]]
+    else:
+        parts = [(str(one["name"]), _shown(one["value"]), float(one["contribution"])) for one in found["contributions"]]
+    return sorted(parts, key=lambda part: -abs(part[2]))
+
+
+def signed(amount: float) -> str:
+    """A number with its sign in front."""
+    return f"{'+' if amount >= 0 else '−'}{abs(amount):,.3g}"
+
+
+def _shown(value: object) -> str:
+    if value is None or value != value:  # noqa: PLR0124 - NaN is not itself
+        return "(missing)"
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)[:40]

@@ -1,45 +1,75 @@
-"""handrail look: what train would decide, and why."""
+"""`handrail look`: what training would decide, and why, without training."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from handrail.faces.cli.asking import kinds
-from handrail.faces.cli.drawing import json_option, print_json, say, table
+from handrail.faces.cli.options import once, shared
+from handrail.faces.cli.printing import put, put_heading, put_json, put_table
+from handrail.faces.cli.train import KINDS, effort_of, kinds_of
+
+if TYPE_CHECKING:
+    from handrail.data.look import Look
+    from handrail.data.table import Table
+    from handrail.tasks import Plan
 
 
-@click.command("look", epilog="Example: handrail look churn.csv", short_help="Say what train would decide, and why")
+@click.command("look", epilog="Example: handrail look churn.csv --target Churn")
 @click.argument("file")
-@click.option("--target", metavar="COLUMN", help="What to predict (guessed when not given).")
-@click.option("--kind", "kind_words", multiple=True, metavar="COLUMN=KIND", help="Read a column as this kind.")
-@click.option("--task", help="classification, regression or multilabel.")
+@once("--target", metavar="COLUMN", help="The column to predict; chosen for you when left out.")
+@click.option("--kind", "kinds", multiple=True, metavar="COLUMN=KIND", help=f"Take a column as {', '.join(KINDS)}.")
+@once("--task", metavar="TASK", help="classification, regression or multilabel, when the guess is wrong.")
+@once("--effort", read=effort_of, metavar="EFFORT", help="quick, good (default) or best.")
+@once("--group", metavar="COLUMN", help="Rows with the same value stay on one side of the split.")
+@once("--time-column", metavar="COLUMN", help="Test on what is later in this column.")
+@click.option("--missing", multiple=True, metavar="WORD", help="A word that means: no value. May be repeated.")
 @click.option("--header/--no-header", default=None, help="Whether the first row names the columns.")
-@click.option("--separator", metavar="MARK", help="What stands between cells.")
-@json_option
+@once("--separator", metavar="CHARACTER", help="What stands between cells: ',' ';' tab.")
+@shared
 def command(
-    file: str, target: str | None, kind_words: tuple[str, ...], task: str | None, header: bool | None,
-    separator: str | None, as_json: bool,
-) -> None:  # fmt: skip
-    """Say what train would decide about FILE, and why, without training."""
+    file: str, kinds: tuple[str, ...], header: bool | None, separator: str | None, as_json: bool, **given: Any
+) -> None:
+    """Show what `handrail train FILE` would decide: columns, target, task, split, plan, each with its reason."""
+    from handrail.core.registry import task_part
     from handrail.data.look import look_at
     from handrail.data.read import read_table
-    from handrail.training.asked import problem_of
+    from handrail.training.asked import checked_order, machine, problem_of, recognised
 
-    rows = read_table(file, header=header, separator=separator)
-    look = look_at(rows, target=target, kinds=kinds(kind_words), problem=problem_of(task))
+    table = read_table(file, header=header, separator=separator)
+    look = look_at(
+        table, target=given["target"], kinds=kinds_of(kinds), problem=problem_of(given["task"]), group=given["group"],
+        time=given["time_column"], missing=given["missing"],
+    )  # fmt: skip
+    order = checked_order(given["effort"] or "good", None, None, 0)
+    plan = task_part(recognised(look), "plan").plan(look, order, machine())
     if as_json:
-        print_json({**look.as_dict(), "reading": list(rows.notes)})
-        return
-    say(f"{len(rows):,} rows; predicts '{look.target}': {look.target_reason}")
-    say(f"{look.problem}: {look.problem_reason}")
-    say(f"test rows: {look.split.reason}")
-    for note in [*rows.notes, *look.notes]:
-        say(f"! {note}")
-    say()
-    cells = [("column", "kind", "used", "missing", "different", "why")]
-    cells += [
-        (one.name, one.kind, "yes" if one.used else "target" if one.name == look.target else "no", f"{one.missing:,}",
-         f"{one.distinct:,}", one.reason)
+        put_json({"file": file, "reading_notes": list(table.notes), **look.as_dict(), "plan": plan.as_dict()})
+    else:
+        put_look(table, look, plan)
+
+
+def put_look(table: Table, look: Look, plan: Plan) -> None:
+    """Columns, plan and what was noticed."""
+    put(f"{table.source}: {look.rows:,} rows, {len(look.columns):,} columns")
+    put_heading("columns")
+    rows = [
+        (f"  {one.name}", "target" if one.name == look.target else one.kind if one.used else f"({one.kind})",
+         f"{one.missing:,}", f"{one.distinct:,}", _seen(one.reason, one.examples, one.used))
         for one in look.columns
     ]  # fmt: skip
-    table(cells)
+    put_table([("  name", "kind", "missing", "distinct", "why"), *rows], header=True)
+    put_heading("plan")
+    target = (f"  '{look.target}'", look.target_reason)
+    put_table([target, *((f"  {word}", text) for word, text in plan.lines)])
+    notes = [*table.notes, *look.notes]
+    if notes:
+        put_heading("noticed")
+        put_table([("  ·", note) for note in notes])
+
+
+def _seen(reason: str, examples: tuple[str, ...], used: bool) -> str:
+    """Why, and what such cells look like."""
+    shown = ", ".join(example[:20] for example in examples)
+    return f"{reason} ({shown})" if used and shown else reason

@@ -1,111 +1,169 @@
-"""handrail models: list, show, rename, alias and remove."""
+"""`handrail models`: list, show, rename, alias and remove models."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import sys
+import time
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from handrail.faces.cli.drawing import json_option, print_json, say, table
-from handrail.store import Store
+from handrail.core.errors import HandrailError, closest, listed
+from handrail.faces.cli.options import opened, shared
+from handrail.faces.cli.printing import put, put_heading, put_json, put_table, size_words
+
+if TYPE_CHECKING:
+    from handrail.core.signature import Field
 
 
-@click.group("models", invoke_without_command=True, epilog="Example: handrail models alias reviews production 3",
-             short_help="List, show, rename, alias and remove models")  # fmt: skip
-@json_option
+class Words(click.Group):
+    """The words of `models`; one that is none is named with the nearest."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            near = closest(args[0], self.commands)
+            said = f"; did you mean '{near}'?" if near else ""
+            problem = f"unknown command 'models {args[0][:60]}'{said}"
+            raise HandrailError("usage", problem, f"the commands: {listed(self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group("models", cls=Words, invoke_without_command=True, epilog="Example: handrail models show reviews@2")
+@shared
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """List, show, rename, alias and remove models. Versions are NAME@3, aliases NAME@production."""
+    """List, show, rename, alias and remove models. Without another word: list."""
     if context.invoked_subcommand is None:
-        list_models(as_json)
+        put_models(as_json)
 
 
-@command.command("list")
-@json_option
-def list_command(as_json: bool) -> None:
-    """List all models and versions."""
-    list_models(as_json)
-
-
+@command.command("list", epilog="Example: handrail models list --json")
+@shared
 def list_models(as_json: bool) -> None:
-    entries = Store().models()
+    """List every version of every model."""
+    put_models(as_json)
+
+
+def put_models(as_json: bool) -> None:
+    """All models, newest version first."""
+    from handrail.store import Store
+
+    store = Store()
+    entries = store.models()
     if as_json:
-        print_json({"models": [entry.as_dict() for entry in entries]})
+        put_json({"home": str(store.home), "models": [entry.as_dict() for entry in entries]})
         return
     if not entries:
-        say("no models yet; begin with: handrail train FILE.csv")
+        put("no models yet: handrail train FILE makes one")
         return
-    rows = [("model", "task", "aliases", "size", "made")]
-    for entry in entries:
-        made = datetime.fromtimestamp(entry.created, UTC).strftime("%Y-%m-%d %H:%M")
-        size = f"{entry.bytes / 1e6:.1f} MB"
-        rows.append((f"{entry.name}@{entry.version}", entry.task, ", ".join(entry.aliases), size, made))
-    table(rows)
+    rows = [
+        (f"{one.name}@{one.version}", one.task, ", ".join(one.aliases) or "–", size_words(one.bytes),
+         time.strftime("%Y-%m-%d %H:%M", time.localtime(one.created)))
+        for one in entries
+    ]  # fmt: skip
+    put_table([("model", "task", "aliases", "size", "made"), *rows], header=True)
 
 
-@command.command("show")
+@command.command("show", epilog="Example: handrail models show reviews@2")
 @click.argument("name")
-@json_option
+@shared
 def show(name: str, as_json: bool) -> None:
-    """Show what goes into a model, what comes out, and how it was made."""
-    from handrail.model import load
-
-    model = load(name)
+    """Show what goes into a model, what comes out, and what it was made from."""
+    model = opened(name)
+    manifest = model.manifest
     if as_json:
-        print_json({"name": model.name, "version": model.version, "path": str(model.bundle.path),
-                    "manifest": model.manifest.as_dict()})  # fmt: skip
+        shown = manifest.as_dict()
+        put_json({"name": model.name, "version": model.version, "path": str(model.bundle.path), "manifest": shown})
         return
-    output = model.signature.output
-    say(f"{model.name}@{model.version}: {model.manifest.task}, predicts '{output.name}' ({output.kind})")
-    rows = [("input", "kind", "may be missing", "for example")]
-    rows += [(one.name, one.kind, "yes" if one.optional else "", str(one.sample())) for one in model.signature.inputs]
-    table(rows)
-    say(f"learnt from {model.manifest.data.get('rows', 0):,} rows; seed {model.manifest.seed}; {model.bundle.path}")
+    output = manifest.signature.output
+    put(f"{model.name}@{model.version}: {manifest.task}" if model.version else f"{model.name}: {manifest.task}")
+    put_heading("goes in")
+    put_table([(f"  {field.name}", field.kind, _range(field)) for field in manifest.signature.inputs])
+    put_heading("comes out")
+    put_table([(f"  {output.name}", output.kind, listed(output.labels))])
+    put_heading("made from")
+    made = {"rows": f"{manifest.data.get('rows', 0):,}", "file": manifest.data.get("source", "–"),
+            "seed": manifest.seed, "with": ", ".join(f"{key} {value}" for key, value in manifest.versions.items())}  # fmt: skip
+    put_table([(f"  {word}", str(value)) for word, value in made.items()])
+    put_heading("files")
+    put_table([("  folder", str(model.bundle.path)), *((f"  {member}", size_words(item["bytes"]))
+              for member, item in manifest.files.items())])  # fmt: skip
 
 
-@command.command("rename")
+@command.command("rename", epilog="Example: handrail models rename reviews opinions")
 @click.argument("old")
 @click.argument("new")
-@json_option
+@shared
 def rename(old: str, new: str, as_json: bool) -> None:
-    """Give a model another name."""
+    """Give a model, with all its versions and aliases, another name."""
+    from handrail.store import Store, check_name
+
+    check_name(old)
     Store().rename(old, new)
-    done({"name": new}, f"'{old}' is now called '{new}'", as_json)
+    _done(as_json, {"old": old, "new": new}, f"'{old}' is now called '{new}'")
 
 
-@command.command("alias")
+@command.command("alias", epilog="Example: handrail models alias reviews@2 production")
 @click.argument("name")
 @click.argument("alias")
-@click.argument("version", required=False)
-@json_option
-def alias_command(name: str, alias: str, version: str | None, as_json: bool) -> None:
-    """Point NAME@ALIAS at a version (the newest when none is given)."""
-    number = Store().alias(name, alias, version)
-    done({"name": name, "alias": alias, "version": number}, f"{name}@{alias} is version {number}", as_json)
+@shared
+def alias(name: str, alias: str, as_json: bool) -> None:
+    """Point NAME@ALIAS at a version: the newest, or the one in NAME@2."""
+    from handrail.store import Store, split_reference
+
+    model, version = split_reference(name)
+    number = Store().alias(model, alias, version)
+    _done(as_json, {"name": model, "alias": alias, "version": number}, f"{model}@{alias} is {model}@{number}")
 
 
-@command.command("unalias")
+@command.command("unalias", epilog="Example: handrail models unalias reviews production")
 @click.argument("name")
 @click.argument("alias")
-@json_option
+@shared
 def unalias(name: str, alias: str, as_json: bool) -> None:
     """Take an alias away; the version stays."""
-    Store().unalias(name, alias)
-    done({"name": name, "alias": alias}, f"{name}@{alias} is no more", as_json)
+    from handrail.store import Store, check_name
+
+    Store().unalias(check_name(name), alias)
+    _done(as_json, {"name": name, "alias": alias}, f"'{name}' has no alias '{alias}' any more")
 
 
-@command.command("remove")
+@command.command("remove", epilog="Example: handrail models remove reviews@2 --yes")
 @click.argument("name")
-@json_option
-def remove(name: str, as_json: bool) -> None:
-    """Remove a version (NAME@3), or a model with all its versions (NAME)."""
-    removed = Store().remove(name)
-    done({"name": name, "removed": removed}, f"removed {name} (versions {', '.join(map(str, removed))})", as_json)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@shared
+def remove(name: str, yes: bool, as_json: bool) -> None:
+    """Remove one version (NAME@2), or a model with all its versions (NAME)."""
+    from handrail.store import Store, split_reference
+
+    store = Store()
+    store.find(name)
+    model, version = split_reference(name)
+    what = f"{model}@{version}" if version else f"{model} with {len(store.versions(model))} version(s)"
+    if not yes and not _agreed(what):
+        raise HandrailError("usage", f"{what} was not removed", f"handrail models remove {name} --yes")
+    removed = store.remove(name)
+    _done(as_json, {"name": model, "removed": removed}, f"removed {model}, version {listed(map(str, removed))}")
 
 
-def done(value: dict[str, object], text: str, as_json: bool) -> None:
-    """What was done, in JSON or in words."""
+def _agreed(what: str) -> bool:
+    return sys.stdin.isatty() and click.confirm(f"Remove {what}?", err=True)
+
+
+def _done(as_json: bool, value: dict[str, Any], text: str) -> None:
     if as_json:
-        print_json(value)
+        put_json(value)
     else:
-        say(text)
+        put(text)
+
+
+def _range(field: Field) -> str:
+    """What training saw of a field."""
+    optional = "may be missing" if field.optional else ""
+    if field.kind == "number" and field.minimum is not None and field.maximum is not None:
+        seen = f"{field.minimum:,.6g} to {field.maximum:,.6g}"
+    else:
+        seen = listed(field.choices, 6)
+    return "; ".join(part for part in (seen, optional) if part)

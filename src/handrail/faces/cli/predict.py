@@ -1,119 +1,84 @@
-"""handrail predict: answers to a text, a row, a file or stdin."""
+"""`handrail predict`: answers, one a line."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from handrail.core.errors import HandrailError, clipped
-from handrail.faces.cli.asking import rows_or_table
-from handrail.faces.cli.drawing import json_option, print_json, say
+from handrail.core.errors import HandrailError
+from handrail.faces.cli.options import once, opened, shared
+from handrail.faces.cli.printing import put, put_json, put_table, say
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
-MOST_SHOWN = 10
+BAR_COLUMNS = 24
+MOST_LABELS_SHOWN = 10
+MOST_PROBLEMS_SHOWN = 10
+SOME_BAD = 3
 
 
-@click.command(
-    "predict",
-    epilog='Example: handrail predict reviews "I loved it"',
-    short_help="Answer a text, a row, a file or stdin",
-)
+@click.command("predict", epilog='Example: handrail predict reviews "I loved it"')
 @click.argument("name")
-@click.argument("rows", nargs=-1)
-@click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write answers to this .csv or .jsonl file.")
-@click.option("--raw", is_flag=True, help="Leave text in a CSV as it is, also where a spreadsheet would run it.")
-@json_option
-@click.pass_context
-def command(
-    context: click.Context, name: str, rows: tuple[str, ...], output: str | None, raw: bool, as_json: bool
-) -> None:
-    """Answer ROWS with a model: texts, JSON rows, or a file of rows; stdin when there are none."""
-    from handrail.data.table import Table
-    from handrail.model import load
+@click.argument("rows", nargs=-1, metavar="[ROW|FILE|-]...")
+@once("-o", "--output", metavar="FILE", help="Write rows with answers to a .csv, or answers to a .jsonl.")
+@click.option("--raw", is_flag=True, help="Leave cells in a .csv that begin like a formula as they are.")
+@shared
+def command(name: str, rows: tuple[str, ...], output: str | None, raw: bool, as_json: bool) -> None:
+    """Answer rows with the model NAME: texts, JSON rows, a file, or standard input.
 
-    model = load(name)
-    asked = rows_or_table(rows, model.signature)
-    if isinstance(asked, Table):
-        answers, bad = answered_table(model, asked)
-    else:
-        answers, bad = model.predict(asked), []
+    A file is CSV, JSON lines, Parquet or Excel. Answers come in the order of the rows; a row that is off is named,
+    the others are answered, and the exit status is 3.
+    """
+    from handrail.faces.cli.answers import answered, json_line, write_answers
+    from handrail.faces.cli.rows import asked
+
+    model = opened(name)
+    what = asked(rows, model.signature)
+    found = answered(model, what)
     if output:
-        write_answers(Path(output), answers, raw)
-        say(f"wrote {len(answers):,} answers to {output}")
-    elif as_json:
-        print_json({"answers": answers, "bad": bad} if isinstance(asked, Table) or len(answers) != 1 else answers[0])
-    else:
-        for answer in answers:
-            click.echo(json.dumps(answer, ensure_ascii=False))
-    for one in bad[:MOST_SHOWN]:
-        say(f"row {one['row']:,}: {one['problem']}")
-    if bad:
-        say(
-            f"error: {len(bad):,} of {len(answers):,} rows could not be answered\nhint: mend them; the others are answered"
+        write_answers(Path(output), model, what, found, raw=raw)
+        say(f"wrote {len(found.answers) - len(found.problems):,} answers to {output}")
+    if what.single and found.problems:
+        raise HandrailError("data", found.problems[0], f"send {model.signature.sample_text()}")
+    if as_json:
+        problems = [{"row": place + 1, "message": text} for place, text in sorted(found.problems.items())]
+        put_json({"model": _full_name(model), "answers": found.answers, "errors": problems})
+    elif what.single and sys.stdout.isatty() and not output:
+        put_answer(found.answers[0] or {}, model.signature.output.name)
+    elif not output:
+        for place in range(len(found.answers)):
+            print(json_line(found, place))
+    if found.problems:
+        for place in sorted(found.problems)[:MOST_PROBLEMS_SHOWN]:
+            say(f"{found.where(place)}: {found.problems[place]}")
+        raise (
+            HandrailError(
+                "data",
+                f"{len(found.problems):,} of {len(found.answers):,} rows were not answered",
+                "mend them, or leave them out",
+            )
+            if not as_json
+            else click.exceptions.Exit(SOME_BAD)
         )
-        context.exit(3)
 
 
-def answered_table(model: Any, table: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Answers in the order of the rows; a bad row gets {"error": …} and is listed, the others are answered."""
-    try:
-        return model.predict_table(table), []
-    except HandrailError as error:
-        if error.where is None and error.field is not None and error.field not in table.columns:
-            raise
-    bad = _bad_rows(model.signature, table)
-    good = [row for row in range(len(table)) if row not in bad]
-    answers = iter(model.predict_table(table.select(good)) if good else [])
-    listed = [{"row": row + 1, "problem": problem} for row, problem in sorted(bad.items())]
-    return [{"error": bad[row]} if row in bad else next(answers) for row in range(len(table))], listed
-
-
-def _bad_rows(signature: Any, table: Any) -> dict[int, str]:
-    bad: dict[int, str] = {}
-    for field in signature.inputs:
-        for row, cell in enumerate(table.columns[field.name]):
-            try:
-                field.parse(cell)
-            except ValueError as error:
-                bad.setdefault(row, f"column '{field.name}': {error}")
-    return bad
-
-
-def write_answers(path: Path, answers: list[dict[str, Any]], raw: bool) -> None:
-    """A line an answer: JSON, or CSV with a column for each value. Appears whole or not at all."""
-    from handrail.core.files import write_text
-
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
-        write_text(path, "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers))
+def put_answer(answer: dict[str, Any], target: str) -> None:
+    """One answer for a person: the value with its interval, or each label with a bar."""
+    if "value" in answer:
+        put(f"{target}: {answer['value']:,.6g}   (90 % of the time from {answer['low']:,.6g} to {answer['high']:,.6g})")
         return
-    if path.suffix.lower() != ".csv":
-        raise HandrailError(
-            "usage", f"cannot write '{clipped(path.suffix or path.name)}'", "end the name in .csv or .jsonl"
-        )
-    flat = [_flat(answer) for answer in answers]
-    names = list(dict.fromkeys(name for row in flat for name in row))
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow([_cell(name, raw) for name in names])
-    writer.writerows([[_cell(row.get(name, ""), raw) for name in names] for row in flat])
-    write_text(path, text.getvalue())
+    put(f"{target}: {answer['label'] if 'label' in answer else ', '.join(answer['labels']) or '(none)'}")
+    likeliest = sorted(answer["probabilities"].items(), key=lambda item: -item[1])
+    put_table(
+        [
+            (f"  {label}", f"{share:.3f}", "█" * round(BAR_COLUMNS * share))
+            for label, share in likeliest[:MOST_LABELS_SHOWN]
+        ]
+    )
+    if len(likeliest) > MOST_LABELS_SHOWN:
+        put(f"  … and {len(likeliest) - MOST_LABELS_SHOWN} more")
 
 
-def _flat(answer: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in answer.items():
-        if isinstance(value, dict):
-            found |= {f"{name}.{part}": number for part, number in value.items()}
-        else:
-            found[name] = "|".join(value) if isinstance(value, list) else value
-    return found
-
-
-def _cell(value: Any, raw: bool) -> Any:
-    """Text that a spreadsheet would take for a formula gets a mark in front (CSV injection); numbers stay."""
-    return f"'{value}" if isinstance(value, str) and not raw and value.startswith(FORMULA_STARTS) else value
+def _full_name(model: Any) -> str:
+    return f"{model.name}@{model.version}" if model.version else str(model.name)

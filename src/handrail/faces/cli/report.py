@@ -1,34 +1,70 @@
-"""handrail report: how good a model is, and how that is known."""
+"""`handrail report`: how good a model is, and how that is known."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import click
 
-from handrail.faces.cli.drawing import json_option, print_json, say, show_lines
+from handrail.core.errors import HandrailError
+from handrail.faces.cli.options import once, opened, shared
+from handrail.faces.cli.printing import put, put_heading, put_json, put_table, say
+
+PAGE = "report.html"
 
 
-@click.command(
-    "report",
-    epilog="Example: handrail report reviews --open",
-    short_help="Say how good a model is, and how that is known",
-)
+@click.command("report", epilog="Example: handrail report reviews --open")
 @click.argument("name")
-@click.option("--open", "opened", is_flag=True, help="Show report.html in the browser.")
-@json_option
-def command(name: str, opened: bool, as_json: bool) -> None:
-    """Say how good a model is on rows it never saw, next to a trivial one, and what was noticed in the data."""
-    from handrail.model import load
-    from handrail.report.terminal import lines
+@click.option("--open", "show", is_flag=True, help="Show the whole report, with pictures, in the browser.")
+@once("-o", "--output", metavar="FILE", help="Write the report as one HTML file.")
+@shared
+def command(name: str, show: bool, output: str | None, as_json: bool) -> None:
+    """Show how good the model NAME is, how that is known, and what to mind."""
+    model = opened(name)
+    if output:
+        from handrail.core.files import write_bytes
 
-    model = load(name)
+        write_bytes(Path(output), model.bundle.read(PAGE))
+        say(f"wrote {output}")
     if as_json:
-        print_json(model.report)
+        put_json(model.report)
     else:
-        show_lines(lines(model.report))
-    page = model.bundle.path / "report.html"
-    model.bundle.read("report.html")
-    if opened:
-        import webbrowser
+        put(f"{model.name}@{model.version}" if model.version else model.name)
+        put_report(model.report)
+    page = model.bundle.path / PAGE
+    if show:
+        model.bundle.read(PAGE)
+        show_page(page)
+    elif not as_json and not output:
+        put()
+        put(f"pictures: {page}")
 
-        webbrowser.open(page.as_uri())
-    say(f"pictures: {page}")
+
+def put_report(report: Mapping[str, Any], leave_out: Sequence[str] = ()) -> None:
+    """The report in words and small tables."""
+    from handrail.report import terminal
+
+    for heading, rows in terminal.lines(report):
+        if heading in leave_out:
+            continue
+        if not heading:
+            put_table(rows)
+        else:
+            put_heading(heading)
+            put_table(_marked(rows), header=heading == "per label")
+
+
+def _marked(rows: Sequence[tuple[str, ...]]) -> Sequence[tuple[str, ...]]:
+    """Sentences get a mark, so that it can be seen where one ends."""
+    return [("·", *row) for row in rows] if rows and len(rows[0]) == 1 else rows
+
+
+def show_page(page: Path) -> None:
+    """Opens a file in the browser. Raises HandrailError ("environment") where there is none."""
+    import webbrowser
+
+    if not webbrowser.open(page.absolute().as_uri()):
+        raise HandrailError("environment", "no browser can be opened here", f"open it yourself: {page}")
+    say(f"opened {page}")

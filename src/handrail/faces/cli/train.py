@@ -1,80 +1,141 @@
-"""handrail train: a model of what is in a file."""
+"""`handrail train`: from a file to a scored, saved model."""
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import shlex
+import time
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from handrail.faces.cli.asking import kinds, seconds
-from handrail.faces.cli.drawing import drawn, json_option, print_json, say, show_lines
+from handrail.core.errors import HandrailError, closest, listed
+from handrail.faces.cli.options import once, seconds, share, shared, whole
+from handrail.faces.cli.outcome import TRAINING_PACKAGES, missing_extra
+from handrail.faces.cli.printing import one_line, put, put_json
+
+if TYPE_CHECKING:
+    from handrail.model import Model
+
+KINDS = ("number", "boolean", "date", "category", "text", "ignore")
+EFFORTS = ("quick", "good", "best")
+LONGEST_EXAMPLE = 200
 
 
-@click.command(
-    "train",
-    epilog="Example: handrail train churn.csv --target Churn --time 60s",
-    short_help="Make a model of what is in a file",
-)
+def effort_of(option: str, text: str) -> str:
+    """One of the efforts."""
+    if text not in EFFORTS:
+        near = closest(text, EFFORTS)
+        said = f"; did you mean '{near}'?" if near else ""
+        problem = f"{option} must be one of {', '.join(EFFORTS)}, received '{text[:60]}'{said}"
+        raise HandrailError("usage", problem, f"for example {option} good", field="effort")
+    return text
+
+
+@click.command("train", epilog="Example: handrail train churn.csv --target Churn --time 5m")
 @click.argument("file")
-@click.option("--target", metavar="COLUMN", help="What to predict (guessed when not given).")
-@click.option("--name", help="The model's name (default: the file's).")
-@click.option(
-    "--kind",
-    "kind_words",
-    multiple=True,
-    metavar="COLUMN=KIND",
-    help="Read a column as number, boolean, date, category, text or ignore.",
-)
-@click.option("--task", help="classification, regression or multilabel (recognised when not given).")
-@click.option("--time", "time_words", metavar="DURATION", help="Stop after this long: 60s, 5m, 1h.")
-@click.option("--effort", default="good", show_default=True, help="quick (8 s), good (60 s) or best (300 s).")
-@click.option("--trials", type=int, help="Try exactly this many candidates; then a seed gives the same bytes again.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--test", "test_file", metavar="FILE", help="Score on the rows of this file.")
-@click.option("--test-share", type=float, help="The share of rows kept for scoring; 0 scores by cross-validation.")
-@click.option("--group", metavar="COLUMN", help="Keep rows with the same value together.")
-@click.option("--time-column", metavar="COLUMN", help="Score on the latest rows by this column.")
-@click.option("--missing", multiple=True, metavar="WORD", help="Take this word as missing.")
+@once("--target", metavar="COLUMN", help="The column to predict; chosen for you when left out.")
+@once("--name", metavar="NAME", help="What the model is called; made of the file's name when left out.")
+@click.option("--kind", "kinds", multiple=True, metavar="COLUMN=KIND", help=f"Take a column as {', '.join(KINDS)}.")
+@once("--task", metavar="TASK", help="classification, regression or multilabel, when the guess is wrong.")
+@once("--effort", read=effort_of, metavar="EFFORT", help="quick, good (default) or best.")
+@once("--time", "time_s", read=seconds, metavar="TIME", help="How long it may take: 60s, 5m, 1h.")
+@once("--trials", read=whole(1, 1_000, "8"), metavar="N", help="Try N candidates, however long: repeatable bit by bit.")
+@once("--seed", read=whole(0, 2**31 - 1, "1"), metavar="N", help="Another draw of everything random (default 0).")
+@once("--test", "test", metavar="FILE", help="Rows to score with, instead of rows set aside.")
+@once("--test-share", read=share, metavar="SHARE", help="Share of the rows set aside (default 0.2; 0: none).")
+@once("--group", metavar="COLUMN", help="Rows with the same value stay on one side of the split.")
+@once("--time-column", metavar="COLUMN", help="Test on what is later in this column.")
+@click.option("--missing", multiple=True, metavar="WORD", help="A word that means: no value. May be repeated.")
 @click.option("--header/--no-header", default=None, help="Whether the first row names the columns.")
-@click.option("--separator", metavar="MARK", help="What stands between cells.")
-@click.option("--fresh", is_flag=True, help="Do not go on with a run that was cut off.")
-@json_option
+@once("--separator", metavar="CHARACTER", help="What stands between cells: ',' ';' tab.")
+@click.option("--fresh", is_flag=True, help="Begin anew where a run was cut off.")
+@shared
 def command(
-    file: str, target: str | None, name: str | None, kind_words: tuple[str, ...], task: str | None, time_words: str | None,
-    effort: str, trials: int | None, seed: int, test_file: str | None, test_share: float | None, group: str | None,
-    time_column: str | None, missing: tuple[str, ...], header: bool | None, separator: str | None, fresh: bool, as_json: bool,
-) -> None:  # fmt: skip
-    """Make a model of what is in FILE (CSV, JSON lines, Excel, Parquet): look, decide, say why, train, score, save."""
-    time_s = seconds(time_words)
-    kind_of = kinds(kind_words)
+    file: str, kinds: tuple[str, ...], time_column: str | None, fresh: bool, as_json: bool, **given: Any
+) -> None:
+    """Learn from a CSV, JSON lines, Parquet or Excel FILE and save a scored model.
+
+    Column kinds, target, task and an honest test are decided from the rows and told with their reasons. The first
+    Ctrl-C keeps the best so far.
+    """
+    refuse_missing_packages()
+    import handrail
+    from handrail.faces.cli.drawing import drawn
+
+    started = time.monotonic()
+    options = {name: value for name, value in given.items() if value is not None}
+    options |= {"kinds": kinds_of(kinds), "time": time_column, "resume": not fresh}
     with drawn() as tell:
-        from handrail.training import train
-
-        model = train(
-            file, target=target, name=name, kinds=kind_of, task=task, effort=effort, time_s=time_s, trials=trials, seed=seed,
-            test=test_file, test_share=test_share, group=group, time=time_column, missing=missing, header=header,
-            separator=separator, tell=tell, resume=not fresh,
-        )  # fmt: skip
-    from handrail.report.terminal import lines
-
+        model = handrail.train(file, tell=tell, **options)
     if as_json:
-        print_json({"name": model.name, "version": model.version, "task": model.manifest.task,
-                    "path": str(model.bundle.path), "report": model.report})  # fmt: skip
-        return
-    shown = [part for part in lines(model.report) if part[0] != "warnings"]
-    say()
-    show_lines(shown)
-    say()
-    say(f"saved {model.name}@{model.version}")
-    say(f"next: handrail predict {model.name} {_example(model.examples[0]['input'])}")
-    say(f"      handrail report {model.name} --open")
-    say(f"      handrail serve {model.name}")
+        put_json(summary(model, time.monotonic() - started))
+    else:
+        put_result(model, time.monotonic() - started)
 
 
-def _example(row: dict[str, object]) -> str:
-    """A real row as one would type it."""
-    import json
-    import shlex
+def refuse_missing_packages() -> None:
+    """Raises HandrailError before anything is read when what trains is not installed."""
+    for package in TRAINING_PACKAGES:
+        if importlib.util.find_spec(package) is None:
+            raise missing_extra("train", package)
 
-    if len(row) == 1 and isinstance(next(iter(row.values())), str):
-        text = str(next(iter(row.values())))
-        return shlex.quote(" ".join(text.split())[:60])
-    return shlex.quote(json.dumps(row, ensure_ascii=False))
+
+def kinds_of(given: tuple[str, ...]) -> dict[str, str]:
+    """`age=category` → column and kind; the last '=' parts them, since columns may have one in their name."""
+    found: dict[str, str] = {}
+    for text in given:
+        column, equals, kind = text.rpartition("=")
+        if not equals or not column:
+            raise HandrailError(
+                "usage",
+                f"--kind must be COLUMN=KIND, received '{text[:60]}'",
+                f"the kinds: {listed(KINDS)}",
+                field="kind",
+            )
+        if found.get(column, kind) != kind:
+            raise HandrailError("usage", f"--kind says two things of '{column[:60]}'", "say one", field="kind")
+        found[column] = kind
+    return found
+
+
+def summary(model: Model, took_s: float) -> dict[str, Any]:
+    """What `--json` prints: where the model is and how good it is."""
+    score = model.report["score"]
+    return {
+        "model": f"{model.name}@{model.version}",
+        "name": model.name,
+        "version": model.version,
+        "task": model.manifest.task,
+        "target": model.signature.output.name,
+        "metric": score["metric"],
+        "score": score["metrics"][score["metric"]],
+        "warnings": model.report["warnings"],
+        "seconds": round(took_s, 2),
+        "path": str(model.bundle.path),
+        "next": example_of(model),
+    }
+
+
+def put_result(model: Model, took_s: float) -> None:
+    """The report in short, and what to type next."""
+    from handrail.faces.cli.report import put_report
+
+    put(f"{model.name}@{model.version} saved after {took_s:.1f} s")
+    put_report(model.report, leave_out=("warnings", "per label"))
+    put()
+    put(f"next: {example_of(model)}")
+
+
+def example_of(model: Model) -> str:
+    """A `predict` command that works, made of a row that the model has answered."""
+    inputs = [example["input"] for example in model.examples] or [model.signature.sample_row()]
+    if len(model.signature.inputs) == 1:
+        texts = [str(value) for row in inputs for value in row.values() if value is not None]
+        row = " ".join(min(texts, key=len, default="some text").split())[:LONGEST_EXAMPLE]
+    else:
+        row = min((json.dumps(row, ensure_ascii=False) for row in inputs), key=len)
+    if len(row) > LONGEST_EXAMPLE or row.startswith("-") or not row.isprintable():
+        return f"handrail predict {model.name} rows.csv -o answers.csv"
+    return f"handrail predict {model.name} {shlex.quote(one_line(row))}"

@@ -163,7 +163,7 @@ def _raw(booster: Any, data: Data, rounds: int) -> np.ndarray:
 
 
 def _linked(margins: np.ndarray, data: Data) -> np.ndarray:
-    """Margins to answers: sigmoid for two labels (both columns hold the margin), softmax for more, as it is for amounts."""
+    """Margins to answers: sigmoid for two labels (both columns hold the margin), softmax for more; amounts stay."""
     if data.problem == "regression":
         return margins
     if data.outputs == 2:
@@ -301,7 +301,8 @@ def _trained_network(
 
     kind = MLPRegressor if data.problem == "regression" else MLPClassifier
     rows = int((~inside).sum())
-    model = kind(hidden_layer_sizes=shape.settings["hidden"], alpha=shape.settings["alpha"], batch_size=min(rows, 64 if rows < 4_000 else 256),
+    batch = min(rows, 64 if rows < 4_000 else 256)
+    model = kind(hidden_layer_sizes=shape.settings["hidden"], alpha=shape.settings["alpha"], batch_size=batch,
                  learning_rate_init=2e-3, random_state=seed)  # fmt: skip
     more = {} if data.problem == "regression" else {"classes": np.arange(data.outputs)}
     best, best_loss, waited = [], np.inf, 0

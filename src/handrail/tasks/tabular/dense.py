@@ -62,6 +62,9 @@ def fit_dense(matrix: np.ndarray, category_sizes: dict[int, int]) -> DenseCode:
         numbers,
         np.array(columns, dtype=np.int64),
         np.array([min(category_sizes[column], MOST_WORDS_SHOWN) for column in columns], dtype=np.int64),
-        *(part.astype(np.float32) for part in (medians, means, scales, knots)),
+        medians.astype(np.float32),
+        means.astype(np.float32),
+        scales.astype(np.float32),
+        knots.astype(np.float32),
         gaps.astype(np.int64),
     )

@@ -1,8 +1,9 @@
-"""The ensemble as one ONNX graph: matrix "x" in, "scores" out. Written node by node, then checked against the models."""
+"""The ensemble as one ONNX graph, written node by node: matrix "x" in, "scores" out."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,12 +26,12 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
-    def constant(self, value: np.ndarray | float | int, kind: type = np.float32) -> str:
+    def constant(self, value: object, kind: type = np.float32) -> str:
         name = f"c{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(value, dtype=kind), name))
         return name
 
-    def node(self, kind: str, *inputs: str, output: str | None = None, domain: str = "", **attributes: object) -> str:
+    def node(self, kind: str, *inputs: str, output: str | None = None, domain: str = "", **attributes: Any) -> str:
         name = output or f"n{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], domain=domain, **attributes))
         return name
@@ -83,8 +84,8 @@ def _forest(graph: _Graph, piece: Piece, data: Data) -> str:
     return graph.node("Concat", graph.node("Sub", graph.constant(1.0), positive), positive, axis=1)
 
 
-def _tree_attributes(trees: Trees) -> dict[str, object]:
-    """The attributes of ai.onnx.ml TreeEnsemble. A tree that is one leaf becomes a split with that leaf on both sides."""
+def _tree_attributes(trees: Trees) -> dict[str, Any]:
+    """Attributes of ai.onnx.ml TreeEnsemble. A tree of one leaf becomes a split with that leaf on both sides."""
     leaf = trees.feature == LEAF
     leaf_number, node_number = np.cumsum(leaf) - 1, np.cumsum(~leaf) - 1
     lone = trees.roots[leaf[trees.roots]]
@@ -92,15 +93,14 @@ def _tree_attributes(trees: Trees) -> dict[str, object]:
     roots = node_number[trees.roots]
     roots[leaf[trees.roots]] = len(inner) + np.arange(len(lone))
     zeros = np.zeros(len(lone), np.int64)
+    splits = np.concatenate([trees.threshold[inner], zeros.astype(np.float32)])
     yes, no = np.concatenate([trees.yes[inner], lone]), np.concatenate([trees.no[inner], lone])
     return {
         "aggregate_function": SUM,
         "post_transform": NO_LINK,
         "tree_roots": roots.tolist(),
         "nodes_featureids": np.concatenate([trees.feature[inner], zeros]).tolist(),
-        "nodes_splits": numpy_helper.from_array(
-            np.concatenate([trees.threshold[inner], zeros.astype(np.float32)]), "s"
-        ),
+        "nodes_splits": numpy_helper.from_array(splits, "s"),
         "nodes_modes": numpy_helper.from_array(np.zeros(len(inner) + len(lone), np.uint8), "m"),
         "nodes_missing_value_tracks_true": np.concatenate([trees.missing_yes[inner], zeros]).astype(int).tolist(),
         "nodes_truenodeids": np.where(leaf[yes], leaf_number[yes], node_number[yes]).tolist(),

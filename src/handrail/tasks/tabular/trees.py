@@ -99,17 +99,17 @@ def from_scikit_learn(estimators: Sequence[Any], targets: int, *, probabilities:
         values = tree.value[:, 0, :]
         if probabilities:
             values = values / values.sum(axis=1, keepdims=True)
-        for target in range(targets):
-            parts.append(
-                Trees(
-                    feature=np.where(leaf, LEAF, tree.feature).astype(np.int64),
-                    threshold=rounded_down(tree.threshold),
-                    yes=np.where(leaf, 0, tree.children_left).astype(np.int64),
-                    no=np.where(leaf, 0, tree.children_right).astype(np.int64),
-                    missing_yes=np.zeros(len(leaf), bool),
-                    value=np.where(leaf, values[:, target], 0.0),
-                    target=np.full(len(leaf), target),
-                    roots=np.zeros(1, np.int64),
-                )
+        parts += [
+            Trees(
+                feature=np.where(leaf, LEAF, tree.feature).astype(np.int64),
+                threshold=rounded_down(tree.threshold),
+                yes=np.where(leaf, 0, tree.children_left).astype(np.int64),
+                no=np.where(leaf, 0, tree.children_right).astype(np.int64),
+                missing_yes=np.zeros(len(leaf), bool),
+                value=np.where(leaf, values[:, target], 0.0),
+                target=np.full(len(leaf), target),
+                roots=np.zeros(1, np.int64),
             )
+            for target in range(targets)
+        ]
     return joined(parts, 1.0 / len(estimators))

@@ -49,8 +49,8 @@ def exported(
         summed = node("MatMul", value, rows, output="weighted")
         parts.append(node("Squeeze", summed, "axis", output="from_ngrams"))
     total = node("Sum", *parts, constant((biases).astype(np.float32), "bias"), output="margins")
-    scaled = node("Div", total, constant(np.float32(temperature), "temperature"), output="scaled")
-    limits = [constant(np.float32(sign * LONGEST_MARGIN), f"limit{sign}") for sign in (-1, 1)]
+    scaled = node("Div", total, constant(np.array(temperature, np.float32), "temperature"), output="scaled")
+    limits = [constant(np.array(sign * LONGEST_MARGIN, np.float32), f"limit{sign}") for sign in (-1, 1)]
     clipped = node("Clip", scaled, *limits, output="clipped")
     if problem == "multiclass":
         node("Softmax", clipped, axis=1, output="scores")
@@ -58,7 +58,7 @@ def exported(
         node("Sigmoid", clipped, output="scores")
     else:
         positive = node("Sigmoid", clipped, output="positive")
-        negative = node("Sub", constant(np.float32(1.0), "one"), positive, output="negative")
+        negative = node("Sub", constant(np.array(1.0, np.float32), "one"), positive, output="negative")
         node("Concat", negative, positive, axis=1, output="scores")
     outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", "labels"])]
     graph = helper.make_graph(nodes, "handrail", inputs, outputs, constants)

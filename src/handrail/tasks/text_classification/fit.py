@@ -115,7 +115,7 @@ def fit(job: Job) -> Fitted:
 
 @dataclass(frozen=True)
 class Judged:
-    """A rung with its out-of-fold margins (NaN in folds that time did not allow), loss, temperature and seconds a fold."""
+    """A rung with its out-of-fold margins (NaN in folds that time did not allow), its loss and what a fold takes."""
 
     rung: Rung
     margins: np.ndarray
@@ -237,9 +237,8 @@ def _vectors(job: Job, texts: list[str], others: list[str]) -> Vectors | None:
     centre = train.mean(axis=0)
     spread, directions = np.linalg.eigh((train - centre).T @ (train - centre))
     turn = directions[:, np.argsort(-spread, kind="stable")[:DIRECTIONS]]
-    return Vectors(
-        found, *(((part - centre) @ turn).astype(np.float32) for part in (train, raw[len(texts) :])), centre, turn
-    )
+    turned = [((part - centre) @ turn).astype(np.float32) for part in (train, raw[len(texts) :])]
+    return Vectors(found, turned[0], turned[1], centre, turn)
 
 
 def _embedded(job: Job, found: Base, texts: list[str]) -> np.ndarray | None:
@@ -276,7 +275,7 @@ def _fitted(
     weights, biases = fit_heads(blocks.of(rung), signs_of(answers), rung.strength, _threads(job))
     used = vectors if rung.scale else None
     replay = Blocks(_sparse(ngrams, others), None if used is None else used.replay)
-    native = probabilities(replay.of(rung) @ weights + biases, best.temperature, problem)  # type: ignore[operator]
+    native = probabilities(replay.of(rung) @ weights + biases, best.temperature, problem)
     count = max(1, len(ngrams.hashes)) if rung.ngrams else 0
     turned, centre_bias = None, np.zeros(len(biases))
     if used is not None:

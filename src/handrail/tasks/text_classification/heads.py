@@ -13,7 +13,7 @@ LONGEST_MARGIN = 60.0
 
 
 def fit_heads(features: Any, signs: np.ndarray, strength: float, threads: int) -> tuple[np.ndarray, np.ndarray]:
-    """`(inputs, outputs)` weights and `(outputs,)` biases. `signs` is (rows, outputs), +1 where the label holds, else −1.
+    """`(inputs, outputs)` weights and `(outputs,)` biases. `signs` (rows, outputs): +1 where the label holds.
 
     Support vector machines with squared hinge loss (Fan et al. 2008, LIBLINEAR): quick, and good at many features.
     """

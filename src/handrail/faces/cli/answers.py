@@ -1,0 +1,178 @@
+"""Answers row by row: those that can be given, the problems of the others, and both as files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from handrail.core.errors import HandrailError
+from handrail.faces.cli.printing import as_json
+
+if TYPE_CHECKING:
+    from handrail.data.table import Table
+    from handrail.faces.cli.rows import Asked
+    from handrail.model import Model
+
+MOST_PROBABILITY_COLUMNS = 20
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """`answers[i]` is row i's, None where `problems` says (place → problem) why there is none."""
+
+    answers: list[dict[str, Any] | None]
+    problems: dict[int, str]
+    lines: Sequence[int] = ()
+
+    def where(self, place: int) -> str:
+        """How to find a row: its number, and its line where it came from a file."""
+        line = f" (line {self.lines[place]})" if self.lines else ""
+        return f"row {place + 1:,}{line}"
+
+
+def answered(model: Model, asked: Asked) -> Answered:
+    """All rows at once; where one is off, that one is named and the others are answered."""
+    if asked.table is not None:
+        return _of_table(model, asked.table)
+    rows, problems = asked.rows, dict(asked.broken)
+    if not problems:
+        try:
+            return Answered(list(model.predict(rows)), {})
+        except HandrailError as error:
+            if error.code != "data":
+                raise
+    for place, row in enumerate(rows):
+        if place not in problems:
+            try:
+                model.signature.columns_of_rows([row])
+            except HandrailError as error:
+                problems[place] = error.problem.removeprefix("row 1: ")
+    good = [place for place in range(len(rows)) if place not in problems]
+    return _merged(len(rows), good, model.predict([rows[place] for place in good]) if good else [], problems)
+
+
+def _of_table(model: Model, table: Table) -> Answered:
+    absent = [name for name in model.signature.names() if name not in table.columns]
+    try:
+        return Answered(list(model.predict_table(table)), {}, table.lines)
+    except HandrailError as error:
+        if error.code != "data" or absent:
+            raise
+    problems: dict[int, str] = {}
+    for field in model.signature.inputs:
+        for place, cell in enumerate(table.columns[field.name]):
+            try:
+                field.parse(cell)
+            except ValueError as error:
+                problems.setdefault(place, f"column '{field.name}': {error}")
+    good = [place for place in range(len(table)) if place not in problems]
+    found = model.predict_table(table.select(good)) if good else []
+    return _merged(len(table), good, found, problems, table.lines)
+
+
+def _merged(
+    count: int,
+    good: Sequence[int],
+    found: Sequence[dict[str, Any]],
+    problems: dict[int, str],
+    lines: Sequence[int] = (),
+) -> Answered:
+    answers: list[dict[str, Any] | None] = [None] * count
+    for place, answer in zip(good, found, strict=True):
+        answers[place] = answer
+    return Answered(answers, problems, lines)
+
+
+def json_line(answers: Answered, place: int) -> str:
+    """A row's answer as one line of JSON, its problem where it has none: line i is row i."""
+    answer = answers.answers[place]
+    return as_json({"error": answers.problems[place]} if answer is None else answer)
+
+
+def write_answers(path: Path, model: Model, asked: Asked, answers: Answered, *, raw: bool) -> None:
+    """A .csv with the rows and their answers beside them, or a .jsonl with the answers."""
+    from handrail.core.files import write_text
+
+    if path.suffix.lower() in (".jsonl", ".ndjson"):
+        lines = (json_line(answers, place) for place in range(len(answers.answers)))
+        write_text(path, "".join(f"{line}\n" for line in lines))
+        return
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        raise HandrailError("usage", f"cannot write '{path.suffix or path.name}'", "-o answers.csv or -o answers.jsonl")
+    content = io.StringIO()
+    writer = csv.writer(content, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", lineterminator="\n")
+    names, rows = _input_cells(model, asked)
+    extra = answer_columns(model, answers, names)
+    writer.writerow(_safe_cells([*names, *extra], raw))
+    for place, cells in enumerate(rows):
+        writer.writerow(_safe_cells([*cells, *_answer_cells(model, answers, place, len(extra))], raw))
+    write_text(path, content.getvalue())
+
+
+def answer_columns(model: Model, answers: Answered, taken: Sequence[str]) -> list[str]:
+    """The names of the columns that answers add; none is a name that is taken."""
+    output = model.signature.output
+    predicted = f"predicted_{output.name}"
+    names = {"number": [predicted, "low", "high"], "labels": [predicted], "label": [predicted, "probability"]}[
+        output.kind
+    ]
+    if output.kind != "number" and len(output.labels) <= MOST_PROBABILITY_COLUMNS:
+        names += [f"probability_{label}" for label in output.labels]
+    if answers.problems:
+        names.append("error")
+    found: list[str] = []
+    for name in names:
+        unique = name
+        while unique in taken or unique in found:
+            unique += "_"
+        found.append(unique)
+    return found
+
+
+def _answer_cells(model: Model, answers: Answered, place: int, count: int) -> list[Any]:
+    output, answer = model.signature.output, answers.answers[place]
+    if answer is None:
+        return [*[""] * (count - 1), answers.problems[place]]
+    if output.kind == "number":
+        cells = [answer.get("value"), answer.get("low"), answer.get("high")]
+    elif output.kind == "labels":
+        cells = [output.separator.join(answer["labels"])]
+    else:
+        cells = [answer["label"], answer["probability"]]
+    if output.kind != "number" and len(output.labels) <= MOST_PROBABILITY_COLUMNS:
+        cells += [answer["probabilities"].get(label) for label in output.labels]
+    return [*cells, ""] if answers.problems else cells
+
+
+def _input_cells(model: Model, asked: Asked) -> tuple[list[str], Iterable[Sequence[Any]]]:
+    if asked.table is not None:
+        return list(asked.table.columns), zip(*asked.table.columns.values(), strict=True)
+    names = list(model.signature.names())
+    return names, ([_cell(row, name, names) for name in names] for row in asked.rows)
+
+
+def _cell(row: Any, name: str, names: Sequence[str]) -> Any:
+    if isinstance(row, Mapping):
+        return row.get(name)
+    return row if len(names) == 1 and isinstance(row, str) else None
+
+
+def _safe_cells(cells: Sequence[Any], raw: bool) -> list[Any]:
+    """Cells that a spreadsheet will not run: text that begins like a formula gets a ' in front."""
+    if raw:
+        return list(cells)
+    return [f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) and not _number(cell) else cell
+            for cell in cells]  # fmt: skip
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,31 @@
+"""`handrail import`: a model from a file that somebody exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from handrail.faces.cli.options import once, shared
+from handrail.faces.cli.printing import put, put_json
+
+
+@click.command("import", epilog="Example: handrail import reviews.handrail --name opinions")
+@click.argument("file")
+@once("--name", metavar="NAME", help="What it is called here (default: the name it had).")
+@shared
+def command(file: str, name: str | None, as_json: bool) -> None:
+    """Take a model from an exported FILE. It is opened as if an enemy had made it: nothing in it can run, every member
+    is hashed, and it must give its own answers again before it is kept.
+    """
+    from handrail.model import load
+    from handrail.store import Store, check_name
+
+    if name is not None:
+        check_name(name)
+    entry = Store().import_archive(Path(file), name, approve=lambda folder: load(folder).check())
+    if as_json:
+        put_json({"model": f"{entry.name}@{entry.version}", **entry.as_dict()})
+    else:
+        put(f"{entry.name}@{entry.version} imported and checked: {entry.task}")
+        put(f"next: handrail report {entry.name}")

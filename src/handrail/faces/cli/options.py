@@ -1,0 +1,94 @@
+"""Options that several verbs share, and readers of their values that say what was expected."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from handrail.core.bundle import MANIFEST
+from handrail.core.errors import HandrailError
+
+if TYPE_CHECKING:
+    from handrail.model import Model
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Reader = Callable[[str, str], Any]
+UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def shared(function: Decorated) -> Decorated:
+    """`--json` and `--debug`, which every verb takes."""
+    with_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+    debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+    return with_json(debug(function))
+
+
+def once(*names: str, read: Reader | None = None, **settings: Any) -> Callable[[Decorated], Decorated]:
+    """An option that may be given once: given twice, one of the two values would be lost without a word."""
+
+    def only(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> Any:
+        option = next(name for name in names if name.startswith("--"))
+        if len(values) > 1:
+            raise HandrailError("usage", f"{option} is given twice", "give it once", field=option.strip("-"))
+        if not values:
+            return None
+        return read(option, values[0]) if read else values[0]
+
+    return click.option(*names, multiple=True, callback=only, **settings)
+
+
+def seconds(option: str, text: str) -> float:
+    """60, 60s, 5m, 1h → seconds."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*(s|m|min|h)?", text.strip().lower())
+    value = float(found[1]) * UNITS_S[found[2] or ""] if found else math.nan
+    if not 1.0 <= value <= 30 * 24 * 3600:
+        raise _off(option, "1s to 30 days", text, "60s, 5m or 1h")
+    return value
+
+
+def whole(low: int, high: int, example: str) -> Reader:
+    """A reader of whole numbers in a range."""
+
+    def read(option: str, text: str) -> int:
+        if re.fullmatch(r"-?\d{1,18}", text.strip()) is None or not low <= int(text) <= high:
+            raise _off(option, f"a whole number from {low} to {high}", text, example)
+        return int(text)
+
+    return read
+
+
+def share(option: str, text: str) -> float:
+    """A share from 0 to 0.9."""
+    if re.fullmatch(r"0?\.\d{1,6}|0", text.strip()) is None or not 0 <= float(text) <= 0.9:
+        raise _off(option, "a share from 0 to 0.9", text, "0.2")
+    return float(text)
+
+
+def opened(reference: str) -> Model:
+    """The model that a command names, or the one in a bundle's folder."""
+    from handrail.model import load
+
+    return load(reference_of(reference))
+
+
+def reference_of(text: str) -> str | Path:
+    """A folder that holds a bundle is taken as one; anything else must be a model's name."""
+    from handrail.store import split_reference
+
+    if "\0" not in text and ("/" in text or text.startswith(".")) and Path(text, MANIFEST).is_file():
+        return Path(text)
+    split_reference(text)
+    return text
+
+
+def _off(option: str, wanted: str, received: str, example: str) -> HandrailError:
+    shown = received if len(received) <= 60 else received[:59] + "…"
+    return HandrailError(
+        "usage", f"{option} must be {wanted}, received '{shown}'", f"for example {option} {example}",
+        field=option.strip("-"),
+    )  # fmt: skip
