@@ -63,14 +63,11 @@ class BoundedProtocol(HttpToolsProtocol):
             problem = f"an address may have {self.limits.max_url_bytes:,} bytes"
             self._refuse_head(414, HandrailError("too_large", problem, "send rows in the body"))
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        self._head_bytes += len(name) + len(value)
-        if self._head_bytes > self.limits.max_head_bytes or len(self.headers) > self.limits.max_headers:
-            problem = f"at most {self.limits.max_headers} headers of {self.limits.max_head_bytes:,} bytes together"
-            self._refuse_head(431, HandrailError("too_large", problem, "send fewer headers"))
-
     def on_headers_complete(self) -> None:
+        headers, limits = self.headers, self.limits
+        if len(headers) > limits.max_headers or sum(map(_size, headers)) > limits.max_head_bytes:
+            problem = f"at most {limits.max_headers} headers of {limits.max_head_bytes:,} bytes together"
+            self._refuse_head(431, HandrailError("too_large", problem, "send fewer headers"))
         if not self.url.startswith(b"/") or self.parser.get_http_version() not in ("1.0", "1.1"):
             # An address with a host in it would be a second opinion on which host is asked.
             self._refuse_head(400, HandrailError("usage", "this is no valid HTTP/1.1", "ask for a path, such as GET /"))
@@ -125,6 +122,10 @@ class BoundedProtocol(HttpToolsProtocol):
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + head + headers + b"\r\n" + body)
         self.transport.close()
+
+
+def _size(header: tuple[bytes, bytes]) -> int:
+    return len(header[0]) + len(header[1])
 
 
 async def sweeping(connections: set[Any]) -> None:
