@@ -131,8 +131,9 @@ def _bases(home: Path) -> Lines:
         from handrail.catalog.fetch import is_cached
     except ImportError:
         return []
-    return [("✓" if is_cached(name, home / "bases") else "–", f"base {name}",
-             "at hand" if is_cached(name, home / "bases") else "fetched when first needed") for name in ENTRIES]  # fmt: skip
+    said = {True: ("✓", "at hand"), False: ("–", "fetched when first needed")}
+    at_hand = {name: said[is_cached(name, home / "bases")] for name in ENTRIES}
+    return [(mark, f"base {name}", text) for name, (mark, text) in at_hand.items()]
 
 
 def _as_dict(line: tuple[str, str, str]) -> dict[str, Any]:

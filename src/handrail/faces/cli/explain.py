@@ -48,7 +48,7 @@ def parts_of(found: dict[str, Any]) -> list[tuple[str, str, float]]:
 
 def signed(amount: float) -> str:
     """A number with its sign in front."""
-    return f"{'+' if amount >= 0 else '−'}{abs(amount):,.3g}"
+    return f"{'+' if amount >= 0 else '−'}{abs(amount):,.{3 if abs(amount) < 1_000 else 0}f}"
 
 
 def _shown(value: object) -> str:

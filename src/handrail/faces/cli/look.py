@@ -61,7 +61,7 @@ def put_look(table: Table, look: Look, plan: Plan) -> None:
     ]  # fmt: skip
     put_table([("  name", "kind", "missing", "distinct", "why"), *rows], header=True)
     put_heading("plan")
-    target = (f"  '{look.target}'", look.target_reason)
+    target = ("  target", f"'{look.target}': {look.target_reason}")
     put_table([target, *((f"  {word}", text) for word, text in plan.lines)])
     notes = [*table.notes, *look.notes]
     if notes:
@@ -72,4 +72,4 @@ def put_look(table: Table, look: Look, plan: Plan) -> None:
 def _seen(reason: str, examples: tuple[str, ...], used: bool) -> str:
     """Why, and what such cells look like."""
     shown = ", ".join(example[:20] for example in examples)
-    return f"{reason} ({shown})" if used and shown else reason
+    return f"{reason} ({shown})" if used and shown and examples[0] not in reason else reason

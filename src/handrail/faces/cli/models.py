@@ -84,12 +84,12 @@ def show(name: str, as_json: bool) -> None:
     put_heading("comes out")
     put_table([(f"  {output.name}", output.kind, listed(output.labels))])
     put_heading("made from")
-    made = {"rows": f"{manifest.data.get('rows', 0):,}", "file": manifest.data.get("source", "–"),
-            "seed": manifest.seed, "with": ", ".join(f"{key} {value}" for key, value in manifest.versions.items())}  # fmt: skip
-    put_table([(f"  {word}", str(value)) for word, value in made.items()])
+    versions = ", ".join(f"{package} {version}" for package, version in manifest.versions.items())
+    rows, source = str(manifest.data.get("rows", "–")), str(manifest.data.get("source", "–"))
+    put_table([("  rows", rows), ("  file", source), ("  seed", str(manifest.seed)), ("  with", versions)])
     put_heading("files")
-    put_table([("  folder", str(model.bundle.path)), *((f"  {member}", size_words(item["bytes"]))
-              for member, item in manifest.files.items())])  # fmt: skip
+    put_table([(f"  {member}", size_words(item["bytes"])) for member, item in manifest.files.items()])
+    put(f"  in {model.bundle.path}")
 
 
 @command.command("rename", epilog="Example: handrail models rename reviews opinions")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from handrail.core.bundle import MANIFEST
 from handrail.core.errors import HandrailError
 
 if TYPE_CHECKING:
@@ -78,6 +77,7 @@ def opened(reference: str) -> Model:
 
 def reference_of(text: str) -> str | Path:
     """A folder that holds a bundle is taken as one; anything else must be a model's name."""
+    from handrail.core.bundle import MANIFEST
     from handrail.store import split_reference
 
     if "\0" not in text and ("/" in text or text.startswith(".")) and Path(text, MANIFEST).is_file():

@@ -9,7 +9,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn
 
 import click
 
@@ -139,6 +139,5 @@ def _given(option: str, words: Sequence[str]) -> bool:
     return option in before
 
 
-def _nowhere(mode: str) -> TextIO:
-    stream: TextIO = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115 - it lives as long as we do
-    return stream
+def _nowhere(mode: str) -> Any:
+    return open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123 - it lives as long as the process

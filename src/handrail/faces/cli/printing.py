@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -16,6 +17,7 @@ from handrail.core.errors import printable
 NARROWEST = 40
 WIDEST = 120
 GAP = 2
+FIGURE = re.compile(r"[+\-−]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?(?: ?%| [kMG]?B| bytes| s)?")
 
 
 def as_json(value: Any) -> str:
@@ -61,7 +63,7 @@ def table_lines(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     cells = [[*row, *[""] * (count - len(row))] for row in cells]
     longest = max(8, width // 3)
     widths = [min(longest, max(columns_of(row[place]) for row in cells)) for place in range(count - 1)]
-    figures = [all(_is_figure(row[place]) for row in cells[1:]) and len(cells) > 1 for place in range(count)]
+    figures = [_are_figures([row[place] for row in cells[1:]]) for place in range(count)]
     indent = sum(widths) + GAP * (count - 1)
     last_width = max(20, width - indent)
     widths.append(min(last_width, max(columns_of(row[-1]) for row in cells)))
@@ -140,6 +142,8 @@ def _cut(text: str, width: int) -> str:
     return kept + "…"
 
 
-def _is_figure(text: str) -> bool:
-    return not text or text in ("–", "-") or (text[0] in "0123456789+-−" and text.rstrip(" %s").replace(",", "").replace(
-        ".", "").lstrip("+-−").isdigit())  # fmt: skip
+def _are_figures(cells: Sequence[str]) -> bool:
+    """Whether a column holds figures, and gaps at most beside them."""
+    return any(FIGURE.fullmatch(cell) for cell in cells) and all(
+        cell in ("", "–") or FIGURE.fullmatch(cell) for cell in cells
+    )
