@@ -99,15 +99,19 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row names the columns: all different words, and unlike what stands below them."""
     first, body = rows[0], rows[1:SNIFFED_LINES]
     cells = [cell.strip() for cell in first]
-    if any(NUMBER.fullmatch(cell) for cell in cells) or len({cell.casefold() for cell in cells}) < len(cells):
+    if any(NUMBER.fullmatch(cell) for cell in cells):
         return False
-    if not all(len(cell) <= LONGEST_NAME and len(cell.split()) <= 8 for cell in cells) and len(cells) <= 3:
+    columns = [[row[place].strip() for row in body if row[place].strip()] for place in range(len(cells))]
+    if any(
+        sum(NUMBER.fullmatch(value) is not None for value in column) > 0.8 * len(column) for column in columns if column
+    ):
+        return True
+    if len({cell.casefold() for cell in cells}) < len(cells):
         return False
-    for place, cell in enumerate(cells):
-        below = [row[place].strip() for row in body if row[place].strip()]
-        if below and sum(NUMBER.fullmatch(value) is not None for value in below) > 0.8 * len(below):
-            return True
-        if cell and cell in below and len(set(below)) < len(below) / 2:
+    if len(cells) <= 3 and not all(len(cell) <= LONGEST_NAME and len(cell.split()) <= 8 for cell in cells):
+        return False
+    for cell, column in zip(cells, columns, strict=True):
+        if cell and cell in column and len(set(column)) < len(column) / 2:
             return False
     return True
 
@@ -135,11 +139,11 @@ def _parsed_best(text: str, separator: str | None, where: str) -> tuple[list[lis
     try:
         rows, lines = _parsed(text, dialect, where)
     except HandrailError:
-        plain = Dialect(dialect.separator, False, dialect.blank_after)
-        rows, lines = _parsed(text, plain, where)
-        if not dialect.quoting or len({len(row) for row in rows}) > 1 or len(rows[0]) == 1:
+        # Tables between tabs are often written without quoting; elsewhere a lone quote mark is a mistake to be mended.
+        if not dialect.quoting or dialect.separator != "\t":
             raise
-        dialect = plain
+        dialect = Dialect("\t", False, False)
+        rows, lines = _parsed(text, dialect, where)
     if dialect.quoting and dialect.separator == "\t" and len({len(row) for row in rows}) > 1:
         plain = Dialect("\t", False, False)
         unquoted, unquoted_lines = _parsed(text, plain, where)
@@ -159,7 +163,7 @@ def _sniffed(text: str, separator: str | None) -> Dialect:
         except csv.Error:
             continue
         width, count = widths.most_common(1)[0]
-        merit = (round(count / widths.total(), 1), width)
+        merit = (round(count / widths.total(), 3), width)
         if width > 1 and merit > best_merit:
             best, best_merit = candidate, merit
     separators = sample.count(best)

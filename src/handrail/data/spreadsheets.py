@@ -37,10 +37,10 @@ def read_spreadsheet(content: bytes, where: str) -> Table:
 
 def read_parquet(content: bytes, where: str) -> Table:
     """All row groups of a Parquet file."""
-    library = _library("arro3.io", "parquet", where)
+    library = _library("pyarrow.parquet", "parquet", where)
     try:
-        table = library.read_parquet(io.BytesIO(content)).read_all()
-        columns = {name: [plain(value.as_py()) for value in table.column(name)] for name in table.schema.names}
+        table = library.read_table(io.BytesIO(content))
+        columns = {name: [plain(value) for value in table.column(name).to_pylist()] for name in table.column_names}
     except Exception as error:
         raise HandrailError(
             "data", f"not a Parquet file that can be read: {str(error)[:100]}", "write it again", where=where

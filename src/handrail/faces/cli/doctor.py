@@ -20,7 +20,7 @@ from handrail.faces.cli.printing import put, put_heading, put_json, put_table, s
 NEEDED = ("numpy", "onnxruntime", "orjson", "uvicorn", "httptools", "uvloop", "click", "rich")
 EXTRAS = {
     "train": ("scikit-learn", "lightgbm", "scipy", "onnx", "python-calamine"),
-    "parquet": ("arro3-io", "arro3-core"),
+    "parquet": ("pyarrow",),
 }
 LEAST_FREE_BYTES = 500_000_000
 Lines = list[tuple[str, str, str]]

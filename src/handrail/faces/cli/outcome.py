@@ -17,7 +17,7 @@ from handrail.core.errors import HandrailError, closest, listed
 from handrail.faces.cli.printing import as_json
 
 TRAINING_PACKAGES = ("sklearn", "lightgbm", "scipy", "onnx", "python_calamine")
-PARQUET_PACKAGES = ("arro3",)
+PARQUET_PACKAGES = ("pyarrow",)
 BROKEN_PIPE = 141
 STREAM_GONE = (errno.EPIPE, errno.EBADF, errno.ENOSPC, errno.EIO)
 

@@ -1,0 +1,145 @@
+"""What is decided about a table, in the traps that others fall into."""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from handrail.data.look import look_at, usable_rows
+from handrail.data.read import read_bytes, read_table
+from handrail.data.table import Table
+
+ROWS = 120
+
+
+def column(make: object, seed: int = 0) -> list[object]:
+    draw = random.Random(seed)
+    return [make(draw, number) for number in range(ROWS)]  # type: ignore[operator]
+
+
+NOISE = column(lambda draw, number: round(draw.gauss(0, 1), 3))
+TEXTS = column(
+    lambda draw, number: " ".join(draw.choices(["good", "bad", "fine", "dull", "film", "plot"], k=6)) + f" {number}"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "problem"),
+    [
+        ("stars", lambda draw, number: draw.randint(1, 5), "regression"),
+        ("quality", lambda draw, number: draw.randint(3, 9), "regression"),
+        ("visits", lambda draw, number: draw.randint(0, 60), "regression"),
+        ("year", lambda draw, number: draw.randint(1990, 2020), "regression"),
+        ("price", lambda draw, number: round(draw.uniform(1, 99), 2), "regression"),
+        ("label", lambda draw, number: draw.randint(0, 1), "binary"),
+        ("default", lambda draw, number: draw.randint(1, 2), "binary"),
+        ("churned", lambda draw, number: draw.choice(["Yes", "No"]), "binary"),
+        ("species", lambda draw, number: draw.choice(["a", "b", "c"]), "multiclass"),
+    ],
+)
+def test_the_problem_is_recognised_in_a_table(name: str, make: object, problem: str) -> None:
+    look = look_at(read_table({"noise": NOISE, name: column(make, 1)}), target=name)
+    assert look.problem == problem
+    assert look.problem_reason
+
+
+def test_codes_of_intents_are_classes_where_the_inputs_are_texts() -> None:
+    codes = [number % 30 for number in range(ROWS)]
+    assert look_at(read_table({"text": TEXTS, "intent": codes})).problem == "multiclass"
+
+
+def test_the_task_can_be_overruled() -> None:
+    stars = column(lambda draw, number: draw.randint(1, 5))
+    assert look_at(read_table({"noise": NOISE, "stars": stars}), problem="classification").problem == "multiclass"
+
+
+def test_the_only_column_beside_a_text_is_the_target() -> None:
+    look = look_at(read_table({"zzz": [number % 2 for number in range(ROWS)], "words": TEXTS}))
+    assert look.target == "zzz"
+    assert "only column beside the text" in look.target_reason
+
+
+def test_several_labels_in_a_cell_are_recognised() -> None:
+    tags = column(
+        lambda draw, number: "|".join(sorted(draw.sample(["red", "blue", "green", "gold"], draw.randint(1, 3))))
+    )
+    look = look_at(read_table({"text": TEXTS, "tags": tags}), target="tags")
+    assert look.problem == "multilabel"
+    assert look.labels == ("blue", "gold", "green", "red")
+
+
+def test_a_strong_feature_is_no_leak() -> None:
+    label = [number % 2 for number in range(ROWS)]
+    strong = [value * 10 + noise for value, noise in zip(label, NOISE, strict=True)]
+    look = look_at(read_table({"strong": strong, "noise": NOISE, "label": label}))
+    assert all(one.used for one in look.columns if one.name != "label")
+
+
+def test_a_copy_of_an_amount_in_another_unit_is_a_leak() -> None:
+    price = column(lambda draw, number: round(draw.uniform(1, 99), 2), 5)
+    look = look_at(
+        read_table({"noise": NOISE, "cents": [value * 100 for value in price], "price": price}), target="price"
+    )
+    assert [one.kind for one in look.columns if one.name == "cents"] == ["leak"]
+
+
+def test_repeated_patients_are_kept_together() -> None:
+    patients = [f"P{number // 4}" for number in range(ROWS)]
+    look = look_at(read_table({"patient_id": patients, "noise": NOISE, "label": [n % 2 for n in range(ROWS)]}))
+    assert look.split.kind == "group"
+    assert look.split.column == "patient_id"
+
+
+def test_rows_in_the_order_of_time_are_tested_on_the_latest() -> None:
+    days = [f"2024-{1 + number // 28:02d}-{1 + number % 28:02d}" for number in range(ROWS)]
+    look = look_at(read_table({"day": days, "noise": NOISE, "label": [n % 2 for n in range(ROWS)]}))
+    assert look.split.kind == "time"
+
+
+def test_equal_rows_are_twins() -> None:
+    look = look_at(read_table({"noise": [*NOISE[:60], *NOISE[:60]], "label": [n % 2 for n in range(ROWS)]}))
+    assert look.twins is not None
+    assert len(np.unique(look.twins)) == 60
+
+
+def test_rows_without_an_answer_are_not_usable() -> None:
+    labels = [None if number % 10 == 0 else "ab"[number % 2] for number in range(ROWS)]
+    table = read_table({"noise": NOISE, "label": labels})
+    assert len(usable_rows(table, look_at(table))) == ROWS - 12
+
+
+def test_a_data_frame_reads_like_its_file() -> None:
+    frame = pd.DataFrame({"noise": NOISE, "when": pd.date_range("2024-01-01", periods=ROWS), "label": ["x", "y"] * 60})
+    by_file = look_at(read_bytes(frame.to_csv(index=False).encode(), "x.csv"))
+    by_frame = look_at(read_table(frame))
+    assert [one.kind for one in by_file.columns] == [one.kind for one in by_frame.columns]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=12), min_size=3, max_size=3),
+        min_size=2,
+        max_size=8,
+    )
+)
+def test_whatever_a_csv_writer_writes_is_read_back(rows: list[list[str]]) -> None:
+    rows = [["h1", "h2", "h3"], *([cell or "x" for cell in row] for row in rows)]
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(rows)
+    found = read_bytes(text.getvalue().encode(), "x.csv", header=True, separator=",")
+    assert [list(row) for row in zip(*found.columns.values(), strict=True)] == rows[1:]
+
+
+def test_a_table_can_be_selected_and_cut() -> None:
+    table = Table({"a": [1, 2, 3], "b": ["x", "y", "z"]})
+    assert table.select([2, 0]).columns == {"a": [3, 1], "b": ["z", "x"]}
+    assert table.without(["a"]).columns == {"b": ["x", "y", "z"]}
+    assert list(table.rows())[1] == {"a": 2, "b": "y"}

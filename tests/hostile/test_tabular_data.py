@@ -1,0 +1,351 @@
+"""Tables as they come: right, or one sentence that names the place and the mend. Never another exception."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from handrail.core.errors import HandrailError
+from handrail.data.look import look_at
+from handrail.data.read import read_bytes, read_table
+from handrail.data.table import Table
+
+GOOD = "text,label\n" + "".join(f"some words number {number},{'ab'[number % 2]}\n" for number in range(40))
+
+
+def refused(content: bytes | str, name: str = "rows.csv") -> HandrailError:
+    raw = content.encode() if isinstance(content, str) else content
+    with pytest.raises(HandrailError) as caught:
+        look_at(read_bytes(raw, name))
+    error = caught.value
+    assert error.problem
+    assert error.mend
+    assert "\n" not in error.problem
+    assert error.exit_status in (3, 5)
+    return error
+
+
+def table(content: bytes | str, name: str = "rows.csv") -> Table:
+    return read_bytes(content.encode() if isinstance(content, str) else content, name)
+
+
+def numbers(target: list[str], **more: list[str]) -> str:
+    columns = {"a": [str(number * 7 % 13) for number in range(len(target))], **more, "target": target}
+    lines = [",".join(row) for row in zip(*columns.values(), strict=True)]
+    return "\n".join([",".join(columns), *lines])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty"),
+        (b"   \n\n", "empty"),
+        (b"text,label\n", "only a header"),
+        (b"text,label\nhello there you,a\n", "at least 10 rows, got 1"),
+        (b"a,b\n" + b"1,2\n" * 30, "no column looks like an answer"),
+    ],
+)
+def test_a_file_without_rows_to_learn_from_is_named_as_such(content: bytes, said: str) -> None:
+    assert said in refused(content).problem
+
+
+@pytest.mark.parametrize("row", ["1,2,3", "1"])
+def test_a_ragged_row_is_refused_with_its_line_and_never_shifted(row: str) -> None:
+    error = refused("a,b\n" + "1,2\n" * 15 + row + "\n" + "1,2\n" * 5)
+    assert "cells, the first row has 2" in error.problem
+    assert error.where is not None
+    assert "line 17" in error.where
+
+
+def test_column_names_are_repaired_and_each_repair_is_told() -> None:
+    found = table("\ufeffa,a,,  b  ,\n" + "1,2,3,4,5\n" * 12)
+    assert list(found.columns) == ["a", "a_2", "column_3", "b", "column_5"]
+    assert any("a_2" in note for note in found.notes)
+
+
+def test_a_name_of_ten_thousand_characters_is_cut() -> None:
+    assert max(map(len, table("x" * 10_000 + ",b\n" + "1,2\n" * 12).columns)) <= 200
+
+
+def test_a_name_with_line_breaks_is_put_on_one_line() -> None:
+    assert list(table('"a\nb",c\n' + "1,2\n" * 12).columns) == ["a b", "c"]
+
+
+def test_a_quote_that_is_never_closed_is_named_by_its_line() -> None:
+    error = refused('a,b\n1,2\n1,"two\n' + "1,2\n" * 20)
+    assert "never closed" in error.problem
+    assert "line 3" in str(error.where)
+
+
+def test_a_cell_of_more_than_a_mebibyte_is_refused() -> None:
+    assert "1,048,576" in refused("a,b\n1," + "x" * 1_100_000 + "\n" + "1,2\n" * 12).problem
+
+
+def test_a_nul_is_named_by_its_line() -> None:
+    error = refused(b"a,b\n1,2\n1,\x002\n")
+    assert "NUL" in error.problem
+    assert "line 3" in str(error.where)
+
+
+@pytest.mark.parametrize(
+    "label", ["\u202eevil", "\u200bx", "\x1b[31mred", "e\u0301t\u00e9", "😀", "<script>alert(1)</script>", "=cmd|'x'"]
+)
+def test_strange_characters_are_just_characters(label: str) -> None:
+    rows = "".join(f"some words number {number},{label if number % 2 else 'plain'}\n" for number in range(40))
+    assert set(look_at(table("text,label\n" + rows)).labels) == {label, "plain"}
+
+
+def test_labels_that_differ_in_composition_only_are_warned_of() -> None:
+    labels = ["caf\u00e9", "cafe\u0301"]
+    rows = "".join(f"some words number {number},{labels[number % 2]}\n" for number in range(40))
+    assert any("may be the same" in note for note in look_at(table("text,label\n" + rows)).notes)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+def test_usual_encodings_are_read(encoding: str) -> None:
+    found = table(GOOD.replace("some", "så").encode(encoding))
+    assert str(found.columns["text"][0]).startswith("så")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"PK\x03\x04rest", "Excel"), (b"PAR1rest", "Parquet"), (b"\x89PNG\r\n", "picture"), (b"%PDF-1.7", "PDF"),
+     (b"\x1f\x8b\x08rest", "gzip"), (b"SQLite format 3\0", "SQLite"), (b"\x7fELF", "program")],
+)  # fmt: skip
+def test_what_is_no_table_is_recognised(content: bytes, kind: str) -> None:
+    assert kind in refused(content).problem
+
+
+@pytest.mark.parametrize("name", ["x.xlsx", "x.parquet", "x.csv.gz", "x.jsonl", "x.json"])
+def test_a_damaged_file_of_any_kind_is_one_sentence(name: str) -> None:
+    assert refused(b"\x00\x01\x02 not really", name).code in ("data", "environment")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_the_separator_is_found(separator: str) -> None:
+    found = table(f"a{separator}b\n" + f"1{separator}2\n" * 12)
+    assert list(found.columns) == ["a", "b"]
+
+
+def test_decimal_commas_and_thousands_are_read_as_numbers() -> None:
+    rows = "".join(f"{number}.{number}00,5;{'xy'[number % 2]}\n" for number in range(1, 10)) * 3
+    look = look_at(table("amount;label\n" + rows))
+    assert look.inputs()[0].kind == "number"
+    assert look.inputs()[0].parse("1.234,5") == 1234.5
+
+
+def test_a_city_called_na_is_a_word_and_that_is_told() -> None:
+    cities = ["NA", "Oslo", "Rome"] * 10
+    look = look_at(table(numbers(["x", "y"] * 15, city=cities)))
+    (city,) = [field for field in look.inputs() if field.name == "city"]
+    assert "NA" in city.choices
+    assert not city.optional
+    assert any("--missing NA" in note for note in look.notes)
+
+
+def test_blanks_in_a_number_are_missing() -> None:
+    look = look_at(table(numbers(["x", "y"] * 15, total=[" ", "1.5", "2.5"] * 10)))
+    (total,) = [field for field in look.inputs() if field.name == "total"]
+    assert total.kind == "number"
+    assert total.optional
+
+
+@pytest.mark.parametrize("word", ["inf", "-inf", "1e999"])
+def test_a_number_that_no_computer_holds_is_refused_with_its_row(word: str) -> None:
+    error = refused(numbers(["x", "y"] * 50, size=[*map(str, range(50, 149)), word]))
+    assert "finite" in error.problem
+    assert "row 100" in str(error.where)
+
+
+def test_long_whole_numbers_are_names() -> None:
+    look = look_at(table(numbers(["x", "y"] * 15, code=[f"9007199254740993{number:02}" for number in range(30)])))
+    assert [one.kind for one in look.columns if one.name == "code"] == ["id"]
+
+
+@pytest.mark.parametrize("cell", ["0x1F", "1_000"])
+def test_hexadecimal_and_underscores_are_words(cell: str) -> None:
+    look = look_at(table(numbers(["x", "y"] * 15, code=[cell, "b", "c"] * 10)))
+    assert [one.kind for one in look.columns if one.name == "code"] == ["category"]
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ([""] * 30, "no row has a value|nothing|no column"),
+        (["x"] * 30, "every answer|nothing|no column"),
+        (["x"] * 29 + ["y"], "1 row; need at least 2"),
+        ([f"w{number}" for number in range(30)], "nearly every answer|no column"),
+        (["x", "y"] * 4 + [""] * 22, "at least 10 rows with an answer"),
+    ],
+)
+def test_a_target_that_cannot_be_learnt_is_named(target: list[str], said: str) -> None:
+    with pytest.raises(HandrailError, match=said):
+        look_at(table(numbers(target)), target="target")
+
+
+def test_booleans_in_any_spelling_are_two_labels_or_one_kind() -> None:
+    look = look_at(table(numbers(["x", "y"] * 20, flag=["yes", "N", "1", "TRUE"] * 10)))
+    assert [field.kind for field in look.inputs() if field.name == "flag"] == ["boolean"]
+
+
+def test_a_class_with_one_row_is_left_out_and_told() -> None:
+    look = look_at(table(numbers(["x", "y"] * 20 + ["z"])), target="target")
+    assert look.labels == ("x", "y")
+    assert any("'z'" in note or "z" in note for note in look.notes)
+
+
+def test_useless_columns_are_left_out_with_a_reason() -> None:
+    rows = 60
+    content = numbers(
+        ["x", "y"] * 30, one=["same"] * rows, none=[""] * rows, key=[f"k{number}" for number in range(rows)],
+        again=["x1", "y1"] * 30, copy=[str(number * 7 % 13) for number in range(rows)],
+    )  # fmt: skip
+    kinds = {one.name: one.kind for one in look_at(table(content)).columns if not one.used}
+    assert kinds == {
+        "one": "constant",
+        "none": "empty",
+        "key": "id",
+        "again": "leak",
+        "copy": "duplicate",
+        "target": "category",
+    }
+
+
+def test_a_hundred_thousand_columns_end_quickly() -> None:
+    wide = ",".join(f"c{number}" for number in range(100_000))
+    row = ",".join("1" for _ in range(100_000))
+    assert "100,000 columns" in refused("\n".join([wide, *[row] * 10])).problem
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [["2024-02-29", "0001-01-01", "9999-12-31"], ["29.02.2024", "01.01.1999", "31.12.2020"],
+     ["2024-01-01T10:00:00+02:00", "2024-01-01", "2023-05-05 10:00"], ["12/31/2024", "01/02/2023", "03/04/2022"]],
+)  # fmt: skip
+def test_dates_are_read_in_many_forms(dates: list[str]) -> None:
+    look = look_at(table(numbers(["x", "y"] * 15, when=dates * 10)))
+    assert [field.kind for field in look.inputs() if field.name == "when"] == ["date"]
+
+
+def test_an_ambiguous_date_is_told() -> None:
+    look = look_at(table(numbers(["x", "y"] * 15, when=["01/02/2023", "03/04/2022", "05/06/2021"] * 10)))
+    assert any("day/month/year" in note for note in look.notes)
+
+
+def test_a_gzip_bomb_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handrail.data.read.LARGEST_BYTES", 1_000_000)
+    error = refused(gzip.compress(b"a,b\n" * 2_000_000), "bomb.csv.gz")
+    assert error.code == "too_large"
+
+
+def test_a_huge_sparse_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "huge.csv"
+    with path.open("wb") as file:
+        file.truncate(5 * 10**12)
+    with pytest.raises(HandrailError, match="GB of memory"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "absent", "device", "forbidden name"])
+def test_what_is_no_plain_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.csv"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path = Path("/dev/zero")
+    elif kind == "forbidden name":
+        path = Path("a\0b.csv")
+    with pytest.raises(HandrailError) as caught:
+        read_table(path)
+    assert caught.value.exit_status == 3
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(GOOD)
+    real = os.fstat
+    calls = []
+
+    def growing(descriptor: int) -> os.stat_result:
+        if calls:
+            with path.open("a") as file:
+                file.write("more,a\n")
+        calls.append(descriptor)
+        return real(descriptor)
+
+    monkeypatch.setattr("handrail.data.read.os.fstat", growing)
+    with pytest.raises(HandrailError, match="changed while it was read"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+def test_all_line_ends_are_read(ends: str) -> None:
+    assert len(table(GOOD.replace("\n", ends))) == 40
+
+
+def test_comments_at_the_top_and_empty_lines_at_the_end_are_skipped() -> None:
+    found = table("# made by hand\n# in May\n" + GOOD + "\n\n\n")
+    assert list(found.columns) == ["text", "label"]
+    assert len(found) == 40
+
+
+def test_a_file_without_a_header_gets_names() -> None:
+    found = table("".join(f"{number},{number * 2},{number % 2}\n" for number in range(30)))
+    assert list(found.columns) == ["column_1", "column_2", "column_3"]
+    assert len(found) == 30
+
+
+def test_quote_marks_that_enclose_nothing_are_kept() -> None:
+    rows = "".join(f'he said "hm number {number}\t{number % 2}\n' for number in range(30))
+    found = table(rows, "x.tsv")
+    assert len(found) == 30
+    assert str(found.columns["column_1"][0]).startswith('he said "hm')
+
+
+def test_rows_that_contradict_each_other_are_learnt_from() -> None:
+    assert look_at(table(numbers(["x", "y"] * 20, same=["1", "2"] * 20))).rows == 40
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"a": 1}\n[1]\n', "line 2"),
+        ('{"a": {"b": 1}}\n', "nested"),
+        ('{"a": NaN}\n', "NaN"),
+        ('{"a": 1, "a": 2}\n', "twice"),
+        ('{"a": 1\n', "line 1"),
+    ],
+)
+def test_json_lines_are_read_strictly(content: str, said: str) -> None:
+    error = refused(content, "x.jsonl")
+    assert said in f"{error.problem} {error.where}"
+
+
+def test_objects_with_different_names_are_joined() -> None:
+    found = table('{"a": 1}\n{"b": "x"}\n', "x.jsonl")
+    assert found.columns == {"a": [1, None], "b": [None, "x"]}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"targett": "category"}, "Did you mean"),
+        ({"a": "categry"}, "Did you mean 'category'"),
+        ({"zzz": "number"}, "columns:"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_names_the_nearest(asked: dict[str, str], said: str) -> None:
+    with pytest.raises(HandrailError) as caught:
+        look_at(table(numbers(["x", "y"] * 20)), kinds=asked)
+    assert said in caught.value.mend
+
+
+def test_a_target_that_is_no_column_names_the_nearest() -> None:
+    with pytest.raises(HandrailError, match="no column 'tarket'") as caught:
+        look_at(table(numbers(["x", "y"] * 20)), target="tarket")
+    assert "Did you mean 'target'?" in caught.value.mend
