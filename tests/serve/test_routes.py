@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from dataclasses import replace
@@ -12,6 +13,7 @@ from handrail.core.errors import HandrailError
 from handrail.core.signature import Field
 from handrail.model import Model
 from handrail.serve.app import App
+from handrail.serve.limits import Limits
 from tests.serve.bundles import FIELDS, ROW, ROWS, make_bundle
 from tests.serve.served import Ask, within
 
@@ -98,6 +100,17 @@ def test_a_deadline_is_a_number_of_milliseconds(model: Model) -> None:
             assert (await ask("POST", "/churn/predict", ROW, x_deadline_ms=right)).status == 200
 
     within(model, act)
+
+
+def test_only_some_large_bodies_are_held_at_a_time(model: Model) -> None:
+    async def act(ask: Ask, app: App) -> None:
+        rows = [ROW] * 100
+        found = await asyncio.gather(*(ask("POST", "/churn/predict", rows, content_length="5000") for _ in range(3)))
+        assert [asked.status for asked in found] == [200, 200, 503]
+        assert found[2].headers["retry-after"]
+        assert (await ask("POST", "/churn/predict", rows, content_length="5000")).status == 200
+
+    within(model, act, limits=Limits(large_body_bytes=1_000, max_large_bodies=2))
 
 
 def test_every_route_says_what_it_is_and_how_it_may_be_asked(model: Model) -> None:

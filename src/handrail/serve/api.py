@@ -21,8 +21,6 @@ from handrail.serve.limits import MAX_JSON_DEPTH, Headers, Limits, Refused, is_d
 from handrail.serve.metrics import Metrics
 from handrail.serve.pool import Pool
 
-# Bodies larger than this are checked beside the event loop, so that short requests pass meanwhile.
-LARGE_BODY_BYTES = 256 * 2**10
 OPTIONS = ("version", "explain")
 
 
@@ -67,7 +65,8 @@ class Api:
         """The body of the response. Raises HandrailError or Refused that says what is off."""
         explain = self._options(query)
         timeout_s = timeout_of(headers, limits)
-        if len(body) > LARGE_BODY_BYTES:
+        if len(body) > limits.large_body_bytes:
+            # Checked beside the event loop, so that short requests pass meanwhile.
             rows, values, many = await asyncio.to_thread(self._values, body, headers, limits)
         else:
             rows, values, many = self._values(body, headers, limits)

@@ -27,6 +27,7 @@ from handrail.serve.limits import (
     check_host,
     check_origin,
     checked_headers,
+    is_large,
     read_body,
 )
 from handrail.serve.metrics import written
@@ -97,6 +98,7 @@ class App:
         self._access_log = access_log
         self._prefix = os.urandom(4).hex()
         self._numbers = count(1)
+        self._large_bodies = 0
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -176,7 +178,13 @@ class App:
             started = time.perf_counter()
             outcome = "left"
             metrics.in_flight += 1
+            large = is_large(request.headers, limits)
+            self._large_bodies += large
             try:
+                if large and self._large_bodies > limits.max_large_bodies:
+                    raise HandrailError(
+                        "overloaded", "too many large bodies at a time", "try again, or send fewer rows"
+                    )
                 body = await read_body(request.receive, request.headers, limits)
                 answer = await api.answer(body, request.headers, request.query, limits, request.gone)
                 outcome = "answered"
@@ -189,6 +197,7 @@ class App:
                     raise Refused(503, error, (b"retry-after", retry_after)) from None
                 raise
             finally:
+                self._large_bodies -= large
                 metrics.in_flight -= 1
                 metrics.outcomes[outcome] += 1
                 metrics.request_s.observe(time.perf_counter() - started)

@@ -74,6 +74,8 @@ class Gateway:
             loop="none",
             lifespan="off",
             log_config=None,
+            # Below that uvicorn tells of every odd request, which would let strangers fill the log.
+            log_level="error",
             access_log=False,
             server_header=False,
             proxy_headers=False,

@@ -24,6 +24,8 @@ class Limits:
 
     max_body_bytes: int = 32 * 2**20
     max_rows: int = 10_000
+    large_body_bytes: int = 256 * 2**10
+    max_large_bodies: int = 16
     max_head_bytes: int = 16 * 2**10
     max_headers: int = 100
     max_url_bytes: int = 8 * 2**10
@@ -117,6 +119,14 @@ async def read_body(receive: Receive, headers: Headers, limits: Limits) -> bytes
     if size > limits.max_body_bytes:
         raise _too_large(limits)
     return b"".join(parts)
+
+
+def is_large(headers: Headers, limits: Limits) -> bool:
+    """True for a body whose length is large or not told: only some of those are held at a time."""
+    declared = headers.get(b"content-length", b"0")
+    if b"transfer-encoding" in headers or not declared.isdigit() or len(declared) > 9:
+        return True
+    return int(declared) > limits.large_body_bytes
 
 
 def _check_encoding(headers: Headers) -> None:

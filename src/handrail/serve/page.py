@@ -138,7 +138,8 @@ def _examples(model: Json) -> str:
 
 def _short(answer: Json) -> str:
     if "value" in answer:
-        return f"{answer['value']:,.4g}"
+        value = answer["value"]
+        return f"{value:,.0f}" if 1_000 <= abs(value) < 1e12 else f"{value:.4g}"
     return str(answer.get("label") or ", ".join(answer.get("labels", ())) or "none")[:40]
 
 

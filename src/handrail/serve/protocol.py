@@ -103,6 +103,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._since is None or self.transport.is_closing():
             return
         in_body = self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete
+        is_answering = self.cycle is not None and not self.cycle.response_complete and not in_body
+        if is_answering or self.pipeline:
+            return  # the rest of a next request may wait until the answers before it are written
         allowed_s = self.limits.head_timeout_s
         if in_body:
             allowed_s = self.limits.body_timeout_s + self._received / SLOWEST_BYTES_PER_S

@@ -78,13 +78,14 @@ function draw(found) {
 }
 
 function explained(explanation) {
-  const parts = explanation.contributions || explanation.words || [];
+  const parts = [...(explanation.contributions || explanation.words || [])];
+  parts.sort((one, other) => Math.abs(other.contribution) - Math.abs(one.contribution));
   const box = make("div");
   box.append(make("h2", "What moved it"));
   const table = make("table");
   for (const part of parts.slice(0, 12)) {
     const line = make("tr");
-    const name = part.field || part.name || part.word || part.column || "";
+    const name = part.name || part.word || "";
     const signed = (part.contribution > 0 ? "+" : "") + shown(part.contribution);
     line.append(make("td", name), make("td", signed, "number"));
     table.append(line);
