@@ -75,7 +75,7 @@ class Model:
         """How each input moved the answer for one row, beside the answer.
 
         For classes the contributions are to the answered label's probability, for numbers to the value. For tables
-        they add up, with `base`, to the score; for text they say how far it falls without each word.
+        they add up, with `base`, to the score; for text they say how far a word lifts it, alone and among the others.
         """
         answer = self.predict([row])[0]
         index = self._explained_index(answer)

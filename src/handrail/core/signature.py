@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -196,11 +197,11 @@ class Signature:
 
     def _unknown(self, index: int, cells: Mapping[str, Any]) -> Iterable[tuple[str, str | None]]:
         known = {*self.names(), *self.ignored, self.output.name}
-        for name in cells:
-            if name not in known:
-                near = closest(str(name), known)
-                hint = f"; did you mean '{near}'?" if near else ""
-                yield f"row {index + 1}: no field is called {quoted(str(name))}{hint}", str(name)
+        unknown = (name for name in cells if name not in known)
+        for name in itertools.islice(unknown, MAX_PROBLEMS_SHOWN):
+            near = closest(str(name), known)
+            hint = f"; did you mean '{near}'?" if near else ""
+            yield f"row {index + 1}: no field is called {quoted(str(name))}{hint}", str(name)
 
     def _refusal(self, problems: list[tuple[str, str | None]]) -> HandrailError:
         shown = [text for text, _ in problems[:MAX_PROBLEMS_SHOWN]]
