@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from handrail.core.errors import clipped
 from handrail.core.events import Event, Planned, Progress, Said, Tell, Tried, Warned
 from handrail.faces.cli.printing import one_line, table_lines, width_of_terminal
 from handrail.report.words import measure_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
+
+NAME_COLUMNS = 26
 
 
 @contextmanager
@@ -41,18 +44,20 @@ def lines_of(event: Event, width: int) -> list[str]:
     if isinstance(event, Warned):
         return table_lines([("!", event.text)], width)
     if isinstance(event, Tried):
-        return [_tried(event)]
+        return [_tried(event, width)]
     return []
 
 
-def _tried(event: Tried) -> str:
-    name = one_line(event.name)
+def _tried(event: Tried, width: int) -> str:
+    name, note = one_line(event.name), one_line(event.note)
     if event.score is None:
-        return f"✗ {name}: {one_line(event.note) or 'failed'}"
-    title = measure_of(event.metric).title.lower() if measure_of(event.metric).meaning else event.metric
-    note = f"  {one_line(event.note)}" if event.note else ""
+        return clipped(f"✗ {name}: {note or 'failed'}", width)
+    measure = measure_of(event.metric)
+    title = measure.title.lower() if measure.meaning else event.metric
     best = "  best so far" if event.best else ""
-    return f"✓ {name:<28} {title} {event.score:<8.4g} {event.seconds:6.1f} s{best}{note}"
+    rest = f"{title} {event.score:<8.4g} {event.seconds:6.1f} s{best}"
+    room = max(8, min(NAME_COLUMNS, width - len(rest) - 4))
+    return clipped(f"✓ {clipped(name, room):<{room}}  {rest}{'  ' + note if note else ''}", width)
 
 
 def _bar() -> Bar:

@@ -122,6 +122,7 @@ def put_result(model: Model, took_s: float) -> None:
     """The report in short, and what to type next."""
     from handrail.faces.cli.report import put_report
 
+    put()
     put(f"{model.name}@{model.version} saved after {took_s:.1f} s")
     put_report(model.report, leave_out=("warnings", "per label"))
     put()
