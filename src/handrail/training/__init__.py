@@ -64,6 +64,7 @@ def train(
     doing = recognised(look)
     plan = task_part(doing, "plan").plan(look, order, machine())
     refuse_too_large(plan)
+    store.refuse_unwritable()
     _tell_what_was_seen(look, table, plan, tell)
     parts = set_apart(table, look, test, test_share, seed, header=header, separator=separator)
     deadline = Deadline(plan.time_s, started)

@@ -19,9 +19,9 @@ from handrail.learn.clock import Clock
 from handrail.tasks import Order, Plan
 
 # What comes after the fit (export is part of the fit): read back, answer, score, explain, draw, write.
-RESERVE_SHARE = 0.05
-RESERVE_LEAST_S = 0.8
-RESERVE_MOST_S = 6.0
+RESERVE_SHARE = 0.06
+RESERVE_LEAST_S = 1.0
+RESERVE_MOST_S = 8.0
 
 
 class Deadline:
