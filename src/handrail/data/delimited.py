@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from handrail.core.errors import HandrailError
-from handrail.core.values import NUMBER, Cell, quoted
+from handrail.core.values import NUMBER, Cell, is_missing, quoted
 from handrail.data.table import Table
 
 SEPARATORS: Final = (",", ";", "\t", "|")
@@ -18,6 +18,7 @@ SEPARATOR_NAMES: Final = {",": "a comma", ";": "';'", "\t": "a tab", "|": "'|'",
 LONGEST_CELL: Final = 2**20
 LONGEST_NAME: Final = 200
 SNIFFED_LINES: Final = 200
+MOST_REPAIRS: Final = 5
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,11 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row names the columns: all different words, and unlike what stands below them."""
     first, body = rows[0], rows[1:SNIFFED_LINES]
     cells = [cell.strip() for cell in first]
+    columns = [[row[place].strip() for row in body if row[place].strip()] for place in range(len(cells))]
+    if any(_names_numbers(cell, column) for cell, column in zip(cells, columns, strict=True)) or _counts(cells):
+        return True
     if any(NUMBER.fullmatch(cell) for cell in cells):
         return False
-    columns = [[row[place].strip() for row in body if row[place].strip()] for place in range(len(cells))]
-    if any(
-        sum(NUMBER.fullmatch(value) is not None for value in column) > 0.8 * len(column) for column in columns if column
-    ):
-        return True
     if len({cell.casefold() for cell in cells}) < len(cells):
         return False
     if len(cells) <= 3 and not all(len(cell) <= LONGEST_NAME and len(cell.split()) <= 8 for cell in cells):
@@ -116,20 +115,42 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
     return True
 
 
+def _names_numbers(cell: str, column: Sequence[str]) -> bool:
+    """Whether a word stands above numbers."""
+    if NUMBER.fullmatch(cell) or is_missing(cell) or not column:
+        return False
+    return sum(NUMBER.fullmatch(value) is not None for value in column) > 0.8 * len(column)
+
+
+def _counts(cells: Sequence[str]) -> bool:
+    """Whether the cells are 0, 1, 2, 3 and so on, as data frames name columns that nobody named."""
+    counts = (list(map(str, range(start, start + len(cells)))) for start in (0, 1))
+    return len(cells) > 3 and any(list(cells) == count for count in counts)
+
+
 def repaired_names(names: Sequence[str], notes: list[str]) -> list[str]:
     """Names that are there, short and different; each repair is noted."""
     found: dict[str, None] = {}
+    repairs: list[str] = []
     for place, name in enumerate(names, start=1):
-        plain = " ".join(name.split()).strip("\ufeff\u200b")[:LONGEST_NAME] or f"column_{place}"
+        plain = " ".join(without_surrogates(name).split()).strip("\ufeff\u200b")[:LONGEST_NAME] or f"column_{place}"
         unique, number = plain, 2
         while unique in found:
             unique, number = f"{plain}_{number}", number + 1
         if unique != name.strip():
-            notes.append(
+            repairs.append(
                 f"column {place} is called '{unique}'" + (" because its name is empty" if not name.strip() else "")
             )
         found[unique] = None
+    notes += repairs[:MOST_REPAIRS]
+    if len(repairs) > MOST_REPAIRS:
+        notes.append(f"{len(repairs) - MOST_REPAIRS:,} more column names were repaired in the same way")
     return list(found)
+
+
+def without_surrogates(text: str) -> str:
+    """`text` with halves of characters, which no file can hold, replaced by �."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _parsed_best(text: str, separator: str | None, where: str) -> tuple[list[list[str]], list[int], Dialect]:

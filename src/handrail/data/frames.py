@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from handrail.core.errors import HandrailError
 from handrail.core.values import Cell
-from handrail.data.delimited import repaired_names
+from handrail.data.delimited import repaired_names, without_surrogates
 from handrail.data.table import Table
 
 
@@ -38,31 +38,38 @@ def read_mapping(columns: Mapping[Any, Any]) -> Table:
 
 def read_rows(rows: Sequence[Any]) -> Table:
     """A list of mappings; what one lacks is missing."""
-    names: dict[str, None] = {}
+    keys: dict[Any, None] = {}
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping):
             problem = f"row {number}: expected a mapping, received {type(row).__name__}"
             raise HandrailError("data", problem, 'give rows like {"text": "…", "label": "…"}')
-        names |= dict.fromkeys(map(str, row))
-    columns = {name: [plain(row.get(name)) for row in rows] for name in names}
-    return _table(columns, [])
+        keys |= dict.fromkeys(row)
+    notes: list[str] = []
+    names = repaired_names([str(key) for key in keys], notes)
+    columns = {name: [plain(row.get(key)) for row in rows] for name, key in zip(names, keys, strict=True)}
+    return _table(columns, notes)
 
 
 def plain(value: Any) -> Cell:
     """A cell of Python's own types; dates become ISO text, what is not a value becomes its text."""
-    if value is None or isinstance(value, str | bool | int):
+    if value is None or isinstance(value, bool | int):
         return value
+    if isinstance(value, str):
+        return without_surrogates(value)
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if isinstance(value, datetime.datetime | datetime.date):
         # pandas' missing date is a date, too, that prints as NaT.
         return None if str(value) == "NaT" else value.isoformat()
-    if hasattr(value, "item"):
-        return plain(value.item())
-    if isinstance(value, list | tuple | set):
-        return "|".join(str(part) for part in value)
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+        if not isinstance(value, list):
+            return plain(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        parts = sorted(map(str, value)) if isinstance(value, set | frozenset) else map(str, value)
+        return without_surrogates("|".join(parts))
     text = str(value)
-    return None if text in ("NaT", "<NA>", "nan") else text
+    return None if text in ("NaT", "<NA>", "nan", "NaN") else without_surrogates(text)
 
 
 def _listed(column: Any) -> list[Any]:
@@ -70,6 +77,9 @@ def _listed(column: Any) -> list[Any]:
         if hasattr(column, word):
             found: list[Any] = getattr(column, word)()
             return found
+    if isinstance(column, str | bytes) or not isinstance(column, Iterable):
+        problem = f"expected a list of values for each column, received {type(column).__name__}"
+        raise HandrailError("data", problem, 'give columns like {"text": ["…", "…"], "label": ["a", "b"]}')
     return list(column)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from handrail.core.errors import HandrailError
 from handrail.core.values import Cell, quoted
-from handrail.data.delimited import decoded
+from handrail.data.delimited import decoded, repaired_names, without_surrogates
 from handrail.data.table import Table
 
 
@@ -40,6 +40,7 @@ def read_json(content: bytes, where: str) -> Table:
                 cells.append(None)
     if not columns:
         raise HandrailError("data", "no rows: there is no object in it", "one JSON object a line", where=where)
+    columns = dict(zip(repaired_names(list(columns), notes), columns.values(), strict=True))
     return Table(columns, where, tuple(notes), [number for number, _ in numbered])
 
 
@@ -52,7 +53,9 @@ def _parsed(text: str, where: str) -> Any:
 
 def _cell(value: Any, name: str, where: str) -> Cell:
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
-        return "|".join(value)
+        return without_surrogates("|".join(value))
+    if isinstance(value, str):
+        return without_surrogates(value)
     if isinstance(value, dict | list):
         raise HandrailError(
             "data", f"the value of {quoted(name)} is nested", "give one plain value per name", where=where, field=name

@@ -22,6 +22,8 @@ from handrail.data.table import Table
 # Rows in memory take about this many times the bytes they take in a file.
 MEMORY_FACTOR: Final = 6
 LARGEST_BYTES: Final = 8 * 2**30
+# "[ad] buy now" begins a text; only what an array of objects or an object begins with is taken for JSON.
+JSON_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*\{|\{\s*[\"}])")
 SIGNATURES: Final = {
     b"PK\x03\x04": "a zip or Excel file: name it .xlsx, or unpack it",
     b"PAR1": "a Parquet file: name it .parquet",
@@ -74,7 +76,7 @@ def read_bytes(
             raise HandrailError(
                 "data", f"this looks like {meaning}", "give rows as CSV, JSON lines or Excel", where=shown
             )
-    if separator is None and suffix not in (".csv", ".tsv") and re.match(rb"\s*[\[{]", content):
+    if separator is None and suffix not in (".csv", ".tsv") and JSON_START.match(content):
         return read_json(content, shown)
     return read_delimited(content, shown, header=header, separator=separator)
 

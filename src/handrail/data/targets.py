@@ -67,7 +67,11 @@ def named_target(name: str, names: Sequence[str]) -> tuple[str, str]:
 def guessed_target(kinds: Mapping[str, Seen]) -> tuple[str, str]:
     """The column that is most likely meant. Raises HandrailError when there is no choice."""
     if len(kinds) < 2:
-        raise HandrailError("data", "there is one column only: nothing to predict it from", "give inputs and answers")
+        raise HandrailError(
+            "data",
+            "there is one column only: nothing to predict it from",
+            "give inputs and answers; if another mark stands between cells, say it: --separator ';'",
+        )
     usable = [name for name, kind in kinds.items() if kind.kind not in ("id", "constant", "empty")]
     texts = [name for name in usable if kinds[name].kind == "text"]
     for words in TARGET_WORDS:

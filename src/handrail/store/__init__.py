@@ -180,6 +180,11 @@ class Store:
             final = self.publish(draft, name or bundle.manifest.name)
         return self._entry(final.parent.name, int(final.name), (), latest=True)
 
+    def refuse_unwritable(self) -> None:
+        """Raises HandrailError ("environment") now rather than after an hour of work."""
+        with self.draft():
+            pass
+
     def run(self, key: str) -> Run:
         """The saved pieces of a training run with this key (see `train`)."""
         return Run(self.home / "runs" / key)

@@ -43,7 +43,7 @@ def once(*names: str, read: Reader | None = None, **settings: Any) -> Callable[[
 
 def seconds(option: str, text: str) -> float:
     """60, 60s, 5m, 1h → seconds."""
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*(s|m|min|h)?", text.strip().lower())
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*(s|m|min|h)?", text.strip().lower(), re.ASCII)
     value = float(found[1]) * UNITS_S[found[2] or ""] if found else math.nan
     if not 1.0 <= value <= 30 * 24 * 3600:
         raise _off(option, "1s to 30 days", text, "60s, 5m or 1h")
@@ -54,7 +54,7 @@ def whole(low: int, high: int, example: str) -> Reader:
     """A reader of whole numbers in a range."""
 
     def read(option: str, text: str) -> int:
-        if re.fullmatch(r"-?\d{1,18}", text.strip()) is None or not low <= int(text) <= high:
+        if re.fullmatch(r"-?\d{1,18}", text.strip(), re.ASCII) is None or not low <= int(text) <= high:
             raise _off(option, f"a whole number from {low} to {high}", text, example)
         return int(text)
 
@@ -63,7 +63,7 @@ def whole(low: int, high: int, example: str) -> Reader:
 
 def share(option: str, text: str) -> float:
     """A share from 0 to 0.9."""
-    if re.fullmatch(r"0?\.\d{1,6}|0", text.strip()) is None or not 0 <= float(text) <= 0.9:
+    if re.fullmatch(r"0?\.\d{1,6}|0", text.strip(), re.ASCII) is None or not 0 <= float(text) <= 0.9:
         raise _off(option, "a share from 0 to 0.9", text, "0.2")
     return float(text)
 

@@ -49,7 +49,7 @@ def asked(words: Sequence[str], signature: Signature) -> Asked:
 
 def is_file(word: str, signature: Signature) -> bool:
     """Whether a word names a file: one that is there, or that ends like one and has no blanks."""
-    if "\0" in word or "\n" in word or len(word) > LONGEST_PATH or word[:1] in ("{", "["):
+    if "\0" in word or len(word) > LONGEST_PATH or word[:1] in ("{", "["):
         return False
     try:
         there = Path(word).exists()

@@ -43,7 +43,7 @@ def command(
 
     serve(
         models,
-        host=host or "127.0.0.1",
+        host="127.0.0.1" if host is None else host,
         port=8080 if port is None else port,
         replicas=replicas or 1,
         access_log=access_log,
