@@ -48,7 +48,7 @@ def test_the_main_job_of_the_readme_runs(home: Path, tmp_path: Path) -> None:
     assert "trivial" in handrail("report", "reviews").stdout
     handrail("check", "reviews")
     archive = tmp_path / "reviews.handrail"
-    handrail("export", "reviews", str(archive))
+    handrail("export", "reviews", "--output", str(archive))
     handrail("import", str(archive), "--name", "again")
     assert json.loads(handrail("models", "--json").stdout)["models"]
 
