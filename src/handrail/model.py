@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from handrail.core.bundle import Bundle, Manifest, open_bundle
+from handrail.core.bundle import Bundle, Manifest, damaged, open_bundle
 from handrail.core.errors import HandrailError
 from handrail.core.registry import runtime_for, task_part
 from handrail.core.signature import Columns, Signature
@@ -93,8 +93,8 @@ class Model:
         """Hashes every member and answers the examples again. Raises HandrailError ("bundle") when anything is off."""
         for member in self.manifest.files:
             self.bundle.read(member)
-        answers = self.predict([example["input"] for example in self.examples])
-        apart = [_distance(answer, example["answer"]) for answer, example in zip(answers, self.examples, strict=True)]
+        answers = self._answers_again()
+        apart = [_distance(answer, example["answer"]) for answer, example in zip(answers, self.examples, strict=False)]
         if apart and max(apart) > REPLAY_TOLERANCE:
             raise HandrailError(
                 "bundle",
@@ -139,7 +139,9 @@ class Model:
     @cached_property
     def report(self) -> dict[str, Any]:
         """How good the model is and how that is known: what report.html draws."""
-        found: dict[str, Any] = self.bundle.read_json("report.json")
+        found = self.bundle.read_json("report.json")
+        if not isinstance(found, dict):
+            raise damaged(self.bundle.path, "report.json is not an object")
         return found
 
     @cached_property
@@ -147,12 +149,25 @@ class Model:
         """Rows with the answers this model gave when it was made: `[{"input": …, "answer": …}]`."""
         if "examples.json" not in self.manifest.files:
             return []
-        found: list[dict[str, Any]] = self.bundle.read_json("examples.json")
+        found = self.bundle.read_json("examples.json")
+        if not isinstance(found, list) or not all(
+            isinstance(item, dict) and {"input", "answer"} <= set(item) for item in found
+        ):
+            raise damaged(self.bundle.path, 'examples.json is not a list of {"input": …, "answer": …}')
         return found
 
     def __repr__(self) -> str:
         version = "" if self.version is None else f"@{self.version}"
         return f"<handrail.Model {self.name}{version}: {self.manifest.task}, predicts '{self.signature.output.name}'>"
+
+    def _answers_again(self) -> list[Answer]:
+        """The answers to the examples, or, where there are none, to a row made from the signature."""
+        rows = [example["input"] for example in self.examples] or [self.signature.sample_row()]
+        try:
+            return self.predict(rows)
+        except Exception as error:
+            what = error.problem if isinstance(error, HandrailError) else f"{type(error).__name__}: {error}"
+            raise damaged(self.bundle.path, f"the model cannot answer its own examples: {what[:200]}") from error
 
     @cached_property
     def _predictor(self) -> Predictor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unicodedata import ucd_3_2_0
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,8 +39,10 @@ def test_known_troublemakers_are_cut_the_same(text: str) -> None:
 
 
 @settings(deadline=None, max_examples=300)
-# Unassigned characters depend on the Unicode version of Python and of the library.
-@given(st.text(st.characters(codec="utf-8", exclude_categories=["Cn", "Cs"]), max_size=60))
+# What younger characters are depends on the Unicode version of Python and of the library.
+@given(
+    st.text(st.characters(codec="utf-8").filter(lambda char: ucd_3_2_0.category(char) not in ("Cn", "Cs")), max_size=60)
+)
 def test_any_text_is_cut_the_same(text: str) -> None:
     # Special tokens written out in a text are words to us: user data must not steer the model.
     if "[" not in text:

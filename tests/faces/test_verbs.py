@@ -151,7 +151,7 @@ def test_an_answer_is_explained(shop: Path, cli: Cli) -> None:
 def test_the_report_is_shown_and_written(shop: Path, tmp_path: Path, cli: Cli) -> None:
     done = cli("report", "reviews")
     assert "per label" in done.out
-    assert "report.html" in done.out
+    assert "--open" in done.out
     assert cli("report", "reviews", "--json").object()["score"]["metrics"]
     cli("report", "reviews", "-o", str(tmp_path / "r.html"))
     assert (tmp_path / "r.html").read_bytes().startswith(b"<!doctype html>")
@@ -163,7 +163,7 @@ def test_open_shows_the_page_or_says_where_it_is(shop: Path, cli: Cli, monkeypat
     assert cli("report", "reviews", "--open").status == 0
     assert shown[0].startswith("file://")
     monkeypatch.setattr("webbrowser.open", lambda address: False)
-    cli("report", "reviews", "--open").refused(5, "report.html")
+    cli("report", "reviews", "--open").refused(5, "reviews-1.html")
 
 
 def test_a_model_is_evaluated_on_other_rows(shop: Path, tmp_path: Path, cli: Cli) -> None:

@@ -74,7 +74,7 @@ def test_the_clock_is_kept(home: Path) -> None:
     started = time.monotonic()
     handrail.train(houses(1500), target="price", time_s=6.0)
     # The promise is 5 %; machines that test this are busy with other things.
-    assert time.monotonic() - started < 6.0 * 1.05 + 1.5
+    assert time.monotonic() - started < 6.0 * 1.05 + 3.0
 
 
 def test_a_run_that_was_cut_off_goes_on_to_the_same_bytes(home: Path, tmp_path: Path) -> None:

@@ -266,10 +266,10 @@ def signature_from(value: object) -> Signature:
         raise ValueError("the signature names an input twice")
     if output["kind"] not in ("label", "labels", "number"):
         raise ValueError(f"unknown kind of output {quoted(str(output['kind']))}")
-    labels = tuple(_text(label) for label in output["labels"])
-    ignored = tuple(_text(name) for name in value.get("ignored", ()))
-    separator = _text(output.get("separator", "|")) or "|"
-    return Signature(fields, Output(_text(output["name"]), output["kind"], labels, separator), ignored)
+    labels = _texts(output["labels"], "labels")
+    ignored = _texts(value.get("ignored", []), "ignored")
+    separator = _text(output.get("separator", "|"), "separator") or "|"
+    return Signature(fields, Output(_text(output["name"], "name"), output["kind"], labels, separator), ignored)
 
 
 def _field_from(item: object) -> Field:
@@ -278,14 +278,20 @@ def _field_from(item: object) -> Field:
     if item.get("kind") not in ("number", "boolean", "date", "category", "text"):
         raise ValueError(f"unknown kind of input {quoted(str(item.get('kind')))}")
     known = {name: item[name] for name in Field.__dataclass_fields__ if name in item}
-    known["choices"] = tuple(_text(choice) for choice in item.get("choices", ()))
-    _text(item["name"])
+    known["choices"] = _texts(item.get("choices", []), "choices")
+    _text(item["name"], "name")
     return Field(**known)
 
 
-def _text(value: object) -> str:
+def _texts(values: object, name: str) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"the signature's {name}: expected a list, received {described(values)}")
+    return tuple(_text(value, name) for value in values)
+
+
+def _text(value: object, name: str) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"expected text, received {described(value)}")
+        raise TypeError(f"the signature's {name}: expected text, received {described(value)}")
     return value
 
 

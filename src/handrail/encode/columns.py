@@ -15,6 +15,9 @@ from handrail.encode.ngrams import NGrams
 DAY_S = 86_400.0
 DATE_PARTS = ("days", "year", "month", "day", "weekday", "hour")
 UNSEEN = -1.0
+KINDS = ("number", "boolean", "category", "date", "text")
+# More matrix columns than any table of ours gives; a larger number in a bundle is an attack on memory.
+MOST_WIDTH = 100_000
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,13 @@ def date_parts(seconds: np.ndarray) -> np.ndarray:
 
 def code_from(settings: list[dict[str, Any]], statistics: Mapping[str, np.ndarray],
               texts: Mapping[str, tuple[NGrams, np.ndarray]]) -> TableCode:  # fmt: skip
-    """The code that `settings` and its arrays describe. Raises KeyError or TypeError when they do not."""
+    """The code that `settings` and its arrays describe. Raises KeyError, TypeError or ValueError when they do not."""
     codes = tuple(ColumnCode(**{**item, "words": tuple(item["words"])}) for item in settings)
+    place = 0
+    for code in codes:
+        if code.start != place or not 0 <= code.width <= MOST_WIDTH:
+            raise ValueError(f"column {code.name!r} is given an impossible place")
+        if code.kind not in KINDS:
+            raise ValueError(f"column {code.name!r} is of an unknown kind")
+        place += code.width
     return TableCode(codes, statistics, texts)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from handrail.core.errors import HandrailError
+from handrail.runtimes.onnx_contents import refuse_foreign
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -29,10 +30,12 @@ def load(content: bytes, *, threads: int = 1) -> Graph:
 
     One thread by default: a row is answered in microseconds, and replicas, not threads, use the other cores.
     """
-    # Weights kept in another file are named by an entry "location". Our exporters never write one, so its bytes
-    # mean a foreign graph that would make the runtime open a path of somebody else's choice.
-    if b"location" in content:
-        raise HandrailError("bundle", "the weights refer to another file", "keep all weights inside model.onnx")
+    try:
+        refuse_foreign(content)
+    except ValueError as error:
+        raise HandrailError(
+            "bundle", f"the weights are no ONNX of ours: {error}", "train it again, or get it from its maker"
+        ) from error
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

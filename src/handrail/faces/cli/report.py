@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +13,8 @@ from handrail.core.errors import HandrailError
 from handrail.faces.cli.options import once, opened, shared
 from handrail.faces.cli.printing import put, put_heading, put_json, put_table, say
 
-PAGE = "report.html"
+if TYPE_CHECKING:
+    from handrail.model import Model
 
 
 @click.command("report", epilog="Example: handrail report reviews --open")
@@ -22,24 +24,45 @@ PAGE = "report.html"
 @shared
 def command(name: str, show: bool, output: str | None, as_json: bool) -> None:
     """Show how good the model NAME is, how that is known, and what to mind."""
+    from handrail.store import Store
+
     model = opened(name)
     if output:
-        from handrail.core.files import write_bytes
-
-        write_bytes(Path(output), model.bundle.read(PAGE))
-        say(f"wrote {output}")
+        say(f"wrote {write_page(model, Path(output))}")
     if as_json:
         put_json(model.report)
     else:
         put(f"{model.name}@{model.version}" if model.version else model.name)
-        put_report(model.report)
-    page = model.bundle.path / PAGE
+        with _damage_named(model):
+            put_report(model.report)
     if show:
-        model.bundle.read(PAGE)
-        show_page(page)
+        folder = Store().home / "pages"
+        show_page(write_page(model, folder / f"{model.name}-{model.version or 0}.html"))
     elif not as_json and not output:
         put()
-        put(f"pictures: {page}")
+        put(f"pictures: handrail report {name} --open")
+
+
+def write_page(model: Model, page: Path) -> Path:
+    """Draws the report from its numbers. The page inside a bundle is not used: a stranger may have written it."""
+    from handrail.core.files import write_text
+    from handrail.report.html import draw
+
+    with _damage_named(model):
+        drawn = draw(model.report)
+    write_text(page, drawn)
+    return page
+
+
+@contextlib.contextmanager
+def _damage_named(model: Model) -> Iterator[None]:
+    """A report.json of another shape than ours is the bundle's fault, not a bug."""
+    from handrail.core.bundle import damaged
+
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
+        raise damaged(model.bundle.path, f"report.json is not a report: {error}") from error
 
 
 def put_report(report: Mapping[str, Any], leave_out: Sequence[str] = ()) -> None:
