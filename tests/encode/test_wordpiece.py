@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unicodedata import ucd_3_2_0
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
