@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ from handrail.encode.ngrams import NGrams
 DAY_S = 86_400.0
 DATE_PARTS = ("days", "year", "month", "day", "weekday", "hour")
 UNSEEN = -1.0
-KINDS = ("number", "boolean", "category", "date", "text")
+TURNS = tuple(math.radians(degrees) for degrees in (22.5, 45.0, 67.5))
+KINDS = ("number", "boolean", "category", "date", "text", "turned")
 # More matrix columns than any table of ours gives; a larger number in a bundle is an attack on memory.
 MOST_WIDTH = 100_000
 
@@ -24,8 +26,10 @@ MOST_WIDTH = 100_000
 class ColumnCode:
     """How one input becomes matrix columns, beginning at `start`; `width` of them.
 
-    number, boolean: itself. date: DATE_PARTS. category: its place in `words` (commonest 0; unseen −1, missing NaN),
+    number, boolean: itself. date: DATE_PARTS. category: its place in `words` (unseen −1, missing NaN),
     then, where `statistics` is set, what the target averages for that word. text: one score per answer, then length.
+    turned: the place on the map that `name` and the column `words[0]` give, seen from TURNS, so that trees can cut
+    along coasts and roads that run aslant.
     """
 
     name: str
@@ -63,6 +67,8 @@ class TableCode:
                 self._category(code, column, matrix)
             elif code.kind == "date":
                 matrix[:, code.start : code.start + code.width] = date_parts(column)
+            elif code.kind == "turned":
+                matrix[:, code.start : code.start + code.width] = turned(column, columns[code.words[0]])
             else:
                 self._text(code, column, matrix)
         return matrix
@@ -105,6 +111,13 @@ def text_scores(ngrams: NGrams, weights: np.ndarray, column: np.ndarray) -> np.n
 def text_lengths(column: np.ndarray) -> np.ndarray:
     """ln(1 + characters) of each text."""
     return np.log1p(np.array([len(text or "") for text in column], dtype=np.float32))
+
+
+def turned(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """`(rows, 6)`: both coordinates of each place in axes turned by each of TURNS."""
+    turns = [(math.cos(angle), math.sin(angle)) for angle in TURNS]
+    axes = [part for cos, sin in turns for part in (first * cos + second * sin, second * cos - first * sin)]
+    return np.stack(axes, axis=1).astype(np.float32)
 
 
 def date_parts(seconds: np.ndarray) -> np.ndarray:

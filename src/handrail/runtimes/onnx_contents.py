@@ -19,6 +19,7 @@ OPERATORS: Final = frozenset(
         "Constant",
         "Div",
         "Equal",
+        "Exp",
         "Flatten",
         "Gather",
         "Gelu",

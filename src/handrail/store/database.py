@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
         database = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
-        database.execute("pragma journal_mode = wal")
+        _write_ahead(database)
         database.execute("pragma synchronous = full")
         migrate(database)
     except sqlite3.DatabaseError as error:
@@ -27,6 +28,20 @@ def open_database(path: Path) -> sqlite3.Connection:
             database.close()
         raise _refusal(error, path) from error
     return database
+
+
+def _write_ahead(database: sqlite3.Connection) -> None:
+    """Sets the journal's mode. SQLite does not wait for others here, even where it was told to, so we do."""
+    end = time.monotonic() + WAIT_S
+    while True:
+        try:
+            database.execute("pragma journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _refusal(error: sqlite3.DatabaseError, path: Path) -> HandrailError:
@@ -43,10 +58,14 @@ def migrate(database: sqlite3.Connection) -> None:
     if version > len(MIGRATIONS):
         problem = f"the database is of shape {version}; this Handrail knows {len(MIGRATIONS)}"
         raise HandrailError("bundle", problem, "pip install --upgrade handrail")
-    for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
+    while version < len(MIGRATIONS):
         database.execute("begin immediate")
-        step(database)
-        database.execute(f"pragma user_version = {number}")
+        # Somebody else may have taken this step while we waited.
+        (version,) = database.execute("pragma user_version").fetchone()
+        if version < len(MIGRATIONS):
+            MIGRATIONS[version](database)
+            version += 1
+            database.execute(f"pragma user_version = {version}")
         database.execute("commit")
 
 

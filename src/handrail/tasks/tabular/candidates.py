@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import warnings
 from collections.abc import Callable
@@ -19,7 +20,8 @@ from handrail.tasks.tabular.trees import Trees, from_lightgbm, from_scikit_learn
 MOST_ROUNDS = 3_000
 PATIENCE_ROUNDS = 40
 # Forests grow deep; this keeps their part of the file small and quick to load.
-MOST_FOREST_NODES = 250_000
+MOST_FOREST_NODES = 500_000
+MOST_FOREST_TREES = 160
 MOST_EPOCHS = 60
 PATIENCE_EPOCHS = 6
 
@@ -28,7 +30,8 @@ PATIENCE_EPOCHS = 6
 class Data:
     """Matrix `x` (rows, width) float32, `y` label numbers or standardised amounts, `folds` (rows,), the replay matrix.
 
-    `outputs` is the number of labels, 1 for amounts. `category_sizes`: see `fit_dense`.
+    `outputs` is the number of labels, 1 for amounts. `category_sizes`: see `fit_dense`. `lowest` is what `y` is when
+    the amount is 0, or, where logarithms make no sense, -inf.
     """
 
     x: np.ndarray
@@ -40,6 +43,7 @@ class Data:
     category_sizes: dict[int, int]
     threads: int
     seed: int
+    lowest: float = -np.inf
 
     @property
     def fold_count(self) -> int:
@@ -63,7 +67,8 @@ class Piece:
     dense: DenseCode | None = None
     layers: tuple[np.ndarray, ...] = ()  # per fold: weights, biases, weights, biases, …
     medians: np.ndarray | None = None
-    cost: float = 0.0
+    cost: float = 0.0  # in tree nodes: what reading it, keeping it and asking it cost grows with them
+    powers: np.ndarray | None = None  # slope, start, factor, lowest: exp(value × slope + start) × factor + lowest
 
     def arrays(self) -> dict[str, np.ndarray]:
         """For a checkpoint."""
@@ -74,6 +79,8 @@ class Piece:
             found |= {f"dense_{name}": value for name, value in self.dense.arrays().items()}
         if self.medians is not None:
             found["medians"] = self.medians
+        if self.powers is not None:
+            found["powers"] = self.powers
         return found | {f"layer_{place:03d}": value for place, value in enumerate(self.layers)}
 
 
@@ -90,13 +97,32 @@ def piece_from(arrays: dict[str, np.ndarray]) -> Piece:
         layers,
         arrays.get("medians"),
         float(arrays["cost"]),
+        arrays.get("powers"),
     )
 
 
 def fit_shape(shape: Shape, data: Data, seconds: float, told: Callable[[int], None]) -> Piece:
     """Fits a shape over all folds within about `seconds` (inf: until it stops improving); `told(fold)` after each."""
     fit_one = {"boosted": _boosted, "forest": _forest, "linear": _linear, "network": _network}[shape.kind]
-    return fit_one(shape, data, time.monotonic() + seconds, told)
+    end = time.monotonic() + seconds
+    if not shape.logarithms:
+        return fit_one(shape, data, end, told)
+    logarithms, slope, start = _logarithms(data)
+    piece = fit_one(shape, dataclasses.replace(data, y=logarithms), end, told)
+    raised = [np.exp(answers * slope + start) for answers in (piece.out_of_fold, piece.replay)]
+    # The exponential of a mean is less than the mean: the factor that fits best mends it (Duan 1983, smearing).
+    amounts = data.y - data.lowest
+    factor = float((raised[0][:, 0] * amounts).sum() / np.square(raised[0]).sum())
+    powers = np.array([slope, start, factor, data.lowest])
+    back = [answers * factor + data.lowest for answers in raised]
+    return dataclasses.replace(piece, out_of_fold=back[0], replay=back[1], powers=powers)
+
+
+def _logarithms(data: Data) -> tuple[np.ndarray, float, float]:
+    """Standardised logarithms of the amounts above `data.lowest`, and what undoes that: exp(value × slope + start)."""
+    logs = np.log(np.maximum(data.y - data.lowest, 1e-6))
+    start, slope = float(logs.mean()), float(logs.std()) or 1.0
+    return (logs - start) / slope, slope, start
 
 
 def _boosted(shape: Shape, data: Data, end: float, told: Callable[[int], None]) -> Piece:
@@ -131,12 +157,7 @@ def _boosted(shape: Shape, data: Data, end: float, told: Callable[[int], None]) 
         replay += _raw(booster, data, rounds)
         parts.append(from_lightgbm(booster.model_to_string(num_iteration=rounds), _trees_a_round(data)))
     trees = joined(parts, 1.0 / data.fold_count)
-    return Piece(out_of_fold, _linked(replay / data.fold_count, data), trees, cost=_tree_cost(trees))
-
-
-def _tree_cost(trees: Trees) -> float:
-    """Steps down to a leaf over all trees, as if trees were balanced: what one row costs, in units of about 0.04 µs."""
-    return float(len(trees.roots) * np.log2(max(2.0, len(trees.feature) / len(trees.roots))))
+    return Piece(out_of_fold, _linked(replay / data.fold_count, data), trees, cost=len(trees.feature))
 
 
 def _objective(data: Data) -> dict[str, Any]:
@@ -189,41 +210,44 @@ def _two_columns(probability: np.ndarray) -> np.ndarray:
 
 
 def _forest(shape: Shape, data: Data, end: float, told: Callable[[int], None]) -> Piece:
+    """Folds only judge it; what answers is one forest of all rows, since trees this deep gain nothing from an average
+    and a fifth of the nodes does."""
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
     kind = ExtraTreesRegressor if data.problem == "regression" else ExtraTreesClassifier
     medians = _medians(data.x)
     x, other = _filled(data.x, medians), _filled(data.replay, medians)
-    out_of_fold, replay, parts = _empty(data), np.zeros((len(data.replay), data.outputs)), []
-    trees, leaf_rows = _forest_size(len(x), data)
+    settings = dict(shape.settings)
+    trees, leaf_rows = _forest_size(len(x), data, settings.pop("leaf_rows"))
+
+    def fitted(rows: np.ndarray | slice, seed: int) -> Any:
+        model = kind(n_estimators=trees, min_samples_leaf=leaf_rows, random_state=seed, n_jobs=data.threads, **settings)
+        return model.fit(x[rows], data.y[rows])
+
+    def answers(model: Any, rows: np.ndarray) -> np.ndarray:
+        answer = model.predict if data.problem == "regression" else model.predict_proba
+        return _answers(_all_labels(answer(rows), model, data), data)
+
+    out_of_fold, begun = _empty(data), time.monotonic()
     for fold in range(data.fold_count):
         inside = data.folds == fold
-        if fold and time.monotonic() > end:
+        # What is left must do for the folds to come and the forest of all rows.
+        if fold and begun + (time.monotonic() - begun) * (data.fold_count + 1) / fold > end + 1.0:
             raise TimeoutError
-        model = kind(
-            n_estimators=trees,
-            min_samples_leaf=leaf_rows,
-            random_state=data.seed + fold,
-            n_jobs=data.threads,
-            **shape.settings,
-        )
-        model.fit(x[~inside], data.y[~inside])
-        answer = model.predict if data.problem == "regression" else model.predict_proba
-        out_of_fold[inside] = _answers(_all_labels(answer(x[inside]), model, data), data)
-        replay += _answers(_all_labels(answer(other), model, data), data) / data.fold_count
-        parts.append(from_scikit_learn(model.estimators_, data.outputs, probabilities=data.problem != "regression"))
+        out_of_fold[inside] = answers(fitted(~inside, data.seed + fold), x[inside])
         told(fold)
-    joint = joined(parts, 1.0 / data.fold_count)
-    return Piece(out_of_fold, replay, joint, medians=medians, cost=_tree_cost(joint))
+    model = fitted(slice(None), data.seed)
+    whole = from_scikit_learn(model.estimators_, data.outputs, probabilities=data.problem != "regression")
+    return Piece(out_of_fold, answers(model, other), whole, medians=medians, cost=len(whole.feature))
 
 
-def _forest_size(rows: int, data: Data) -> tuple[int, int]:
-    """(trees a fold, rows a leaf) so that the whole forest stays under MOST_FOREST_NODES."""
-    allowed = MOST_FOREST_NODES / data.fold_count / data.outputs
-    for leaf_rows in (2, 3, 5, 8, 12, 20, 40, 80, 160):
-        nodes = 2 * 0.6 * rows / leaf_rows
-        if allowed / nodes >= 40:
-            return min(120, int(allowed / nodes)), leaf_rows
+def _forest_size(rows: int, data: Data, fewest: int) -> tuple[int, int]:
+    """(trees, rows a leaf), at least `fewest` of them, so that the forest stays under MOST_FOREST_NODES."""
+    allowed = MOST_FOREST_NODES / data.outputs
+    for leaf_rows in (1, 2, 3, 5, 8, 12, 20, 40, 80, 160):
+        nodes = 2 * 0.65 * rows / leaf_rows
+        if leaf_rows >= fewest and allowed / nodes >= 60:
+            return min(MOST_FOREST_TREES, int(allowed / nodes)), leaf_rows
     return 20, 320
 
 
@@ -268,7 +292,7 @@ def _linear(shape: Shape, data: Data, end: float, told: Callable[[int], None]) -
         replay += _answers(_all_labels(answer(other), model, data), data) / data.fold_count
         layers += _linear_layers(model, data)
         told(fold)
-    return Piece(out_of_fold, replay, dense=dense, layers=tuple(layers), cost=1_000.0)
+    return Piece(out_of_fold, replay, dense=dense, layers=tuple(layers), cost=40_000.0)
 
 
 def _linear_layers(model: Any, data: Data) -> list[np.ndarray]:
@@ -295,7 +319,7 @@ def _network(shape: Shape, data: Data, end: float, told: Callable[[int], None]) 
         replay += network_answers(other, found, data.problem) / data.fold_count
         layers += found
         told(fold)
-    return Piece(out_of_fold, replay, dense=dense, layers=tuple(layers), cost=1_500.0)
+    return Piece(out_of_fold, replay, dense=dense, layers=tuple(layers), cost=150_000.0)
 
 
 def _trained_network(

@@ -30,6 +30,18 @@ class Trees:
     def arrays(self) -> dict[str, np.ndarray]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
+    def split(self, size: int) -> list[Trees]:
+        """The same trees in parts of at most `size`. Trees must lie one after the other, each from its root on."""
+        ends = [*self.roots[size::size].tolist(), len(self.feature)]
+        parts, start = [], 0
+        for number, end in enumerate(ends):
+            moved = {name: getattr(self, name)[start:end] - start for name in ("yes", "no")}
+            same = ("feature", "threshold", "missing_yes", "value", "target")
+            roots = self.roots[number * size : (number + 1) * size] - start
+            parts.append(Trees(**{name: getattr(self, name)[start:end] for name in same}, **moved, roots=roots))
+            start = end
+        return parts
+
 
 def rounded_down(thresholds: np.ndarray) -> np.ndarray:
     """The largest float32 not above each float64 threshold: for float32 features `x <= t` then decides the same."""
