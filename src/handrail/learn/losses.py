@@ -43,3 +43,12 @@ def best_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
             inner[1] = low + ratio * (high - low)
             losses[1] = log_loss(tempered(probabilities, float(np.exp(inner[1]))), labels)
     return float(f"{np.exp((low + high) / 2):.4g}")
+
+
+def doubt(rows: int, labels: int) -> float:
+    """The share of a probability that is spread over all labels, so that no answer is surer than the rows allow.
+
+    After `rows` right answers in a row the next is still wrong with a chance of 1 in `rows` + 2.
+    Source: Laplace's rule of succession.
+    """
+    return labels / ((labels - 1) * (rows + 2))

@@ -40,9 +40,17 @@ class _Graph:
 
 
 def exported(
-    pieces: Sequence[Piece], weights: Sequence[float], data: Data, temperature: float, mean: float, deviation: float
+    pieces: Sequence[Piece],
+    weights: Sequence[float],
+    data: Data,
+    honesty: tuple[float, float],
+    mean: float,
+    deviation: float,
 ) -> bytes:
-    """The bytes of model.onnx. Amounts come out on the target's own scale: scores × `deviation` + `mean`."""
+    """The bytes of model.onnx. `honesty` is the temperature of probabilities and the share of doubt in them.
+
+    Amounts come out on the target's own scale: scores × `deviation` + `mean`.
+    """
     graph = _Graph()
     parts = []
     for piece, weight in zip(pieces, weights, strict=True):
@@ -57,7 +65,10 @@ def exported(
     else:
         clipped = graph.node("Clip", total, graph.constant(SMALLEST), graph.constant(1.0))
         logs = graph.node("Log", clipped)
-        graph.node("Softmax", graph.node("Div", logs, graph.constant(temperature)), axis=1, output="scores")
+        temperature, doubted = honesty
+        sure = graph.node("Softmax", graph.node("Div", logs, graph.constant(temperature)), axis=1)
+        kept = graph.node("Mul", sure, graph.constant(1.0 - doubted))
+        graph.node("Add", kept, graph.constant(doubted / data.outputs), output="scores")
     return _model(graph, data).SerializeToString(deterministic=True)
 
 

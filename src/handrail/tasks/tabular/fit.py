@@ -17,7 +17,7 @@ from handrail.core.signature import Columns, Output, Signature
 from handrail.encode.columns import TableCode
 from handrail.learn.ensemble import greedy_weights
 from handrail.learn.folds import fold_numbers
-from handrail.learn.losses import best_temperature, tempered
+from handrail.learn.losses import best_temperature, doubt, tempered
 from handrail.tasks import Fitted, Job
 from handrail.tasks.tabular.candidates import Data, Piece, fit_shape, piece_from
 from handrail.tasks.tabular.encoding import fit_code
@@ -183,13 +183,17 @@ def _fitted(
 
     chosen = [(piece, float(weight)) for (_, piece), weight in zip(tried, weights, strict=True) if weight > 0]
     out_of_fold, native = (sum(w * getattr(p, part) for p, w in chosen) for part in ("out_of_fold", "replay"))
-    temperature = 1.0
+    temperature, doubted = 1.0, 0.0
     if data.problem != "regression":
         temperature = best_temperature(out_of_fold, data.y)
-        out_of_fold, native = tempered(out_of_fold, temperature), tempered(native, temperature)
+        doubted = doubt(len(data.y), data.outputs)
+        out_of_fold, native = (
+            tempered(answers, temperature) * (1.0 - doubted) + doubted / data.outputs
+            for answers in (out_of_fold, native)
+        )
     out_of_fold, native = out_of_fold * target.deviation + target.mean, native * target.deviation + target.mean
     weights_file = exported(
-        [p for p, _ in chosen], [w for _, w in chosen], data, temperature, target.mean, target.deviation
+        [p for p, _ in chosen], [w for _, w in chosen], data, (temperature, doubted), target.mean, target.deviation
     )
     kind = "number" if data.problem == "regression" else "label"
     output = Output(job.look.target, kind, job.look.labels)  # type: ignore[arg-type]
