@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,8 @@ WEIGHTS = "weights/model.onnx"
 # Rows sent through the graph at once; keeps memory flat however long a file is.
 BATCH_ROWS, BATCH_TEXTS = 512, 64
 REPLAY_TOLERANCE = 1e-4
+# What encoding, running and decoding took.
+Seconds = tuple[float, float, float]
 
 
 class Model:
@@ -58,18 +61,18 @@ class Model:
 
     def predict_columns(self, columns: Columns) -> list[Answer]:
         """Answers for parsed columns (see `Signature`): the path that every other one ends in."""
-        return self._predictor.decode(self.scores(columns))
+        return self.timed(columns)[0]
+
+    def timed(self, columns: Columns) -> tuple[list[Answer], Seconds]:
+        """Answers for parsed columns, and the seconds that encoding, running and decoding took."""
+        scores, encode_s, run_s = self._scored(columns)
+        begun = time.perf_counter()
+        answers = self._predictor.decode(scores)
+        return answers, (encode_s, run_s, time.perf_counter() - begun)
 
     def scores(self, columns: Columns) -> np.ndarray:
         """Probabilities `(rows, labels)`, or values `(rows, 1)`, in the order of `signature.output.labels`."""
-        rows = len(next(iter(columns.values()), ()))
-        size = BATCH_TEXTS if self._text_names else BATCH_ROWS
-        if rows <= size:
-            return self._run(columns)
-        order = self._by_length(columns, rows)
-        parts = [order[start : start + size] for start in range(0, rows, size)]
-        scores = np.concatenate([self._run({name: column[part] for name, column in columns.items()}) for part in parts])
-        return scores[np.argsort(order, kind="stable")]
+        return self._scored(columns)[0]
 
     def explain(self, row: object) -> dict[str, Any]:
         """How each input moved the answer for one row, beside the answer.
@@ -189,9 +192,24 @@ class Model:
         lengths = [sum(len(columns[name][row] or "") for name in self._text_names) for row in range(rows)]
         return np.argsort(lengths, kind="stable")
 
-    def _run(self, columns: Columns) -> np.ndarray:
-        scores: np.ndarray = self._graph.run(self._predictor.encode(columns))["scores"]
-        return scores
+    def _scored(self, columns: Columns) -> tuple[np.ndarray, float, float]:
+        """Scores, and the seconds that encoding and running took."""
+        rows = len(next(iter(columns.values()), ()))
+        size = BATCH_TEXTS if self._text_names else BATCH_ROWS
+        if rows <= size:
+            return self._run(columns)
+        order = self._by_length(columns, rows)
+        parts = [order[start : start + size] for start in range(0, rows, size)]
+        runs = [self._run({name: column[part] for name, column in columns.items()}) for part in parts]
+        scores = np.concatenate([scores for scores, _, _ in runs])[np.argsort(order, kind="stable")]
+        return scores, sum(encode_s for _, encode_s, _ in runs), sum(run_s for _, _, run_s in runs)
+
+    def _run(self, columns: Columns) -> tuple[np.ndarray, float, float]:
+        begun = time.perf_counter()
+        arrays = self._predictor.encode(columns)
+        encoded = time.perf_counter()
+        scores: np.ndarray = self._graph.run(arrays)["scores"]
+        return scores, encoded - begun, time.perf_counter() - encoded
 
     def _explained_index(self, answer: Answer) -> int:
         if "label" in answer:

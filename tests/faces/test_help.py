@@ -13,7 +13,7 @@ from tests.faces.conftest import Cli
 from tests.faces.shop import HANDRAIL
 
 COMMANDS = dict(commands())
-HEAVY = ("numpy", "rich", "uvicorn", "onnxruntime", "sklearn", "orjson")
+HEAVY = ("numpy", "rich", "onnxruntime", "sklearn", "orjson")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -11,10 +11,10 @@ from handrail.model import Model
 from handrail.serve import replica
 
 CRASHES, HANGS, FAILS = 666.0, 777.0, 888.0
-honest = Model.predict_columns
+honest = Model.timed
 
 
-def predict_columns(self, columns):  # type: ignore[no-untyped-def]
+def timed(self, columns):  # type: ignore[no-untyped-def]
     ages = columns["age"].tolist()
     if CRASHES in ages:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -25,5 +25,5 @@ def predict_columns(self, columns):  # type: ignore[no-untyped-def]
     return honest(self, columns)
 
 
-Model.predict_columns = predict_columns
+Model.timed = timed
 replica.main(sys.argv[1], int(sys.argv[2]))

@@ -13,13 +13,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from handrail.model import Model
-from handrail.serve.api import api_of
+from handrail.serve.api import Api, version_of
 from handrail.serve.app import App
 from handrail.serve.batcher import Batcher
+from handrail.serve.http import Connection, Shared
 from handrail.serve.limits import Limits
 from handrail.serve.messages import Unframer
 from handrail.serve.metrics import Metrics
@@ -150,6 +153,9 @@ class StandInPool:
     def is_ready(self) -> bool:
         return self.ready == self.wanted
 
+    def memory_bytes(self) -> int:
+        return 7
+
 
 class Asked:
     """One response of the ASGI callable."""
@@ -168,52 +174,59 @@ Ask = Callable[..., Awaitable[Asked]]
 
 
 def within(model: Model, act: Callable[[Ask, App], Awaitable[None]], *, ready: int = 1, **options: Any) -> None:
-    """Runs `act(ask, app)` with a gateway in this process."""
+    """Runs `act(ask, app)` with a gateway in this process, over real connections that have no network."""
 
     async def run() -> None:
         metrics = Metrics()
         batcher = Batcher(model.name, metrics)
         batcher.joined(InProcessLink(model, batcher))
-        api = api_of(model, batcher, StandInPool(ready), metrics)  # type: ignore[arg-type]
-        app = App({model.name: api}, limits=options.pop("limits", Limits()), **options)
+        version = version_of(model, batcher, StandInPool(ready), metrics)  # type: ignore[arg-type]
+        limits = options.pop("limits", Limits())
+        app = App({model.name: Api([version])}, limits=limits, **options)
+        numbers = count(1)
+        shared = Shared(app, limits, lambda: b"id-%d" % next(numbers))
 
-        async def ask(
-            method: str,
-            path: str,
-            body: object = None,
-            *,
-            query: str = "",
-            chunks: list[bytes] | None = None,
-            **headers: str,
-        ) -> Asked:
+        async def ask(method: str, path: str, body: object = None, *, query: str = "", **headers: str) -> Asked:
             content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-            return await _asked(app, method, path, query, chunks or [content], headers)
+            named = {"host": "127.0.0.1:8080", **({"content-type": "application/json"} if method == "POST" else {})}
+            named |= {name.replace("_", "-"): value for name, value in headers.items()}
+            named["content-length"] = str(len(content))
+            lines = [f"{method} {quote(path)}{'?' if query else ''}{query} HTTP/1.1"]
+            lines += [f"{name}: {value}" for name, value in named.items()]
+            return await _asked(shared, "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + content, method)
 
         await act(ask, app)
 
     asyncio.run(run())
 
 
-async def _asked(
-    app: App, method: str, path: str, query: str, chunks: list[bytes], headers: Mapping[str, str]
-) -> Asked:
-    named = {"host": "127.0.0.1:8080", **({"content-type": "application/json"} if method == "POST" else {})}
-    named |= {name.replace("_", "-"): value for name, value in headers.items()}
-    parts = [{"type": "http.request", "body": part, "more_body": part is not chunks[-1]} for part in chunks]
-    sent: list[dict[str, Any]] = []
+class Wire(asyncio.Transport):
+    """A transport without a network: keeps what is written."""
 
-    async def receive() -> Mapping[str, Any]:
-        return parts.pop(0) if parts else {"type": "http.disconnect"}
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1)})
+        self.written = b""
+        self.wrote = asyncio.Event()
 
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        self.written += data
+        self.wrote.set()
 
-    scope = {
-        "type": "http", "method": method, "path": path, "query_string": query.encode(), "client": ("127.0.0.1", 1),
-        "headers": [(name.encode(), value.encode("latin-1")) for name, value in named.items()],
-    }  # fmt: skip
-    await app(scope, receive, send)
-    if not sent:
-        return Asked(0, {}, b"")
-    found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return Asked(sent[0]["status"], found, sent[1]["body"])
+    def close(self) -> None: ...
+    def pause_reading(self) -> None: ...
+    def resume_reading(self) -> None: ...
+    def can_write_eof(self) -> bool:
+        return False
+
+
+async def _asked(shared: Shared, sent: bytes, method: str) -> Asked:
+    wire, connection = Wire(), Connection(shared)
+    connection.connection_made(wire)
+    connection.data_received(sent)
+    await asyncio.wait_for(wire.wrote.wait(), 20)
+    connection.connection_lost(None)
+    head, _, body = wire.written.partition(b"\r\n\r\n")
+    status, *lines = head.split(b"\r\n")
+    found = dict(line.decode("latin-1").split(": ", 1) for line in lines)
+    assert method == "HEAD" or int(found["content-length"]) == len(body)
+    return Asked(int(status.split()[1]), found, body)

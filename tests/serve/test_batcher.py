@@ -87,7 +87,7 @@ def test_work_of_clients_that_left_is_not_started(model: Model) -> None:
     async def act(batcher: Batcher, link: InProcessLink) -> None:
         batcher.submit([VALUES], timeout_s=9)
         await turns()
-        batcher.submit([VALUES] * 3, timeout_s=9, gone=lambda: True)
+        batcher.submit([VALUES] * 3, timeout_s=9).cancel()
         stays = batcher.submit([VALUES] * 2, timeout_s=9)
         link.reply()
         assert sizes(link) == [1, 2]

@@ -1,32 +1,24 @@
-"""One model as it is served: what is known of it before a request comes, and its way to an answer."""
+"""What is served under one name: its versions, each with a queue and replicas of its own."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl
 
-import orjson
-
-from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.core.errors import HandrailError, listed
 from handrail.core.signature import Signature
 from handrail.model import Model
 from handrail.serve.batcher import Batcher
-from handrail.serve.formats import csv, json
 from handrail.serve.formats.rows import Check, compiled
-from handrail.serve.limits import MAX_JSON_DEPTH, Headers, Limits, Refused, is_deeper, timeout_of
-from handrail.serve.metrics import Metrics
+from handrail.serve.metrics import Metrics, Seen
 from handrail.serve.pool import Pool
-
-OPTIONS = ("version", "explain")
 
 
 @dataclass
-class Api:
-    """A served model."""
+class Version:
+    """One version of a model as it is served: what is known of it before a request comes, and its way to an answer."""
 
     model: Model
     batcher: Batcher
@@ -39,8 +31,18 @@ class Api:
         return self.model.name
 
     @property
+    def number(self) -> str:
+        """The version's number as text; "0" for a bundle that is in no store."""
+        return str(self.model.version or 0)
+
+    @property
     def signature(self) -> Signature:
         return self.model.signature
+
+    def seen(self) -> Seen:
+        """What is counted of it, and how it stands now."""
+        pool = self.pool
+        return Seen(self.name, self.number, self.metrics, pool.ready, self.batcher.waiting, pool.memory_bytes())
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -59,105 +61,41 @@ class Api:
             "examples": self.model.examples,
         }
 
-    async def answer(
-        self, body: bytes, headers: Headers, query: bytes, limits: Limits, gone: Callable[[], bool] | None
-    ) -> bytes:
-        """The body of the response. Raises HandrailError or Refused that says what is off."""
-        explain = self._options(query)
-        timeout_s = timeout_of(headers, limits)
-        if len(body) > limits.large_body_bytes:
-            # Checked beside the event loop, so that short requests pass meanwhile.
-            rows, values, many = await asyncio.to_thread(self._values, body, headers, limits)
-        else:
-            rows, values, many = self._values(body, headers, limits)
-        if explain:
-            if len(rows) != 1:
-                raise HandrailError("usage", "explain answers one row at a time", "send one row")
-            (found,) = await self.batcher.submit(rows, timeout_s=timeout_s, do="explain", gone=gone)
-            return _explained(found, many)
-        return json.answers_of(await self.batcher.submit(values, timeout_s=timeout_s, gone=gone), many)
 
-    def _values(self, body: bytes, headers: Headers, limits: Limits) -> tuple[Any, Any, bool]:
-        """Rows as they came, their checked values, and whether they came as a list."""
-        given = headers.get(b"content-type", b"")
-        kind, _, parameters = given.partition(b";")
-        kind = kind.strip().lower()
-        if (
-            b"charset" in parameters.lower()
-            and b"utf-8" not in parameters.lower()
-            and b"utf8" not in parameters.lower()
-        ):
-            raise HandrailError("media_type", "only UTF-8 is read", "send it as UTF-8")
-        if kind == b"application/json":
-            rows, many = json.rows_of(body, self.signature)
-        elif kind == b"text/plain" and self._takes_text:
-            rows, many = [_text(body)], False
-        elif kind == b"text/csv":
-            values = csv.values_of(body, self.signature, limits.max_rows)
-            return values, values, True
-        else:
-            raise self._unread(given)
-        if len(rows) > limits.max_rows:
-            raise csv.too_many(limits.max_rows)
-        if not rows:
-            raise HandrailError("data", "no rows", f"send {self.signature.sample_text()}")
-        try:
-            return rows, self.check(rows), many
-        except HandrailError:
-            if is_deeper(rows, MAX_JSON_DEPTH + 1):
-                problem = f"nested deeper than {MAX_JSON_DEPTH}"
-                raise Refused(400, HandrailError("usage", problem, f"send {self.signature.sample_text()}")) from None
-            raise
+class Api:
+    """A name and its versions. `current` answers when no version is asked for."""
+
+    def __init__(self, versions: Iterable[Version]) -> None:
+        self.versions = {version.number: version for version in versions}
+        self.current = next(reversed(self.versions.values()))
 
     @property
-    def _takes_text(self) -> bool:
-        return len(self.signature.inputs) == 1 and self.signature.inputs[0].kind == "text"
+    def name(self) -> str:
+        return self.current.name
 
-    def _unread(self, given: bytes) -> HandrailError:
-        kinds = ["application/json", "text/csv", *(["text/plain"] if self._takes_text else [])]
-        shown = given.decode("latin-1")[:80] or "none"
-        mend = f"-H 'content-type: application/json'; read are {listed(kinds)}"
-        return HandrailError("media_type", f"content-type {shown} is not read here", mend)
+    @property
+    def is_ready(self) -> bool:
+        return self.current.pool.is_ready
 
-    def _options(self, query: bytes) -> bool:
-        """True when an explanation is wanted."""
-        if not query:
-            return False
-        try:
-            options = dict(parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=10))
-        except ValueError:
-            raise HandrailError("usage", "the query is off", f"options are {listed(OPTIONS)}") from None
-        for option in options:
-            if option not in OPTIONS:
-                mend = did_you_mean(option, OPTIONS).strip() or f"options are {listed(OPTIONS)}"
-                raise HandrailError("usage", f"no option is called '{option[:60]}'", mend)
-        self._check_version(options.get("version"))
-        explain = options.get("explain", "false").lower()
-        if explain not in ("true", "false", "1", "0"):
-            raise HandrailError("usage", f"explain is true or false, received '{explain[:60]}'", "explain=true")
-        return explain in ("true", "1")
+    def chosen(self, number: str | None) -> Version:
+        """The version with that number, or the current one. Raises HandrailError ("not_found") with those served."""
+        if number is None:
+            return self.current
+        found = self.versions.get(number)
+        if found is None or found.model.version is None:
+            numbered = [version.number for version in self.versions.values() if version.model.version is not None]
+            served = f"served is {listed(numbered)}" if numbered else "it has no number"
+            raise HandrailError("not_found", f"version '{number[:40]}' of {self.name} is not served", served)
+        return found
 
-    def _check_version(self, asked: str | None) -> None:
-        if asked is not None and asked != str(self.model.version):
-            served = "it has no number" if self.model.version is None else f"served is {self.model.version}"
-            raise HandrailError("not_found", f"version '{asked[:40]}' of {self.name} is not served", served)
+    def switch(self, version: Version) -> Version:
+        """Makes a version that is ready the current one. Gives the one before, which may be drained and closed."""
+        before = self.current
+        self.versions = {version.number: version}
+        self.current = version
+        return before
 
 
-def api_of(model: Model, batcher: Batcher, pool: Pool, metrics: Metrics) -> Api:
+def version_of(model: Model, batcher: Batcher, pool: Pool, metrics: Metrics) -> Version:
     """A model as it is served by this pool."""
-    return Api(model, batcher, pool, metrics, compiled(model.signature))
-
-
-def _text(body: bytes) -> str:
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        mend = "send it as UTF-8"
-        raise Refused(400, HandrailError("usage", f"not UTF-8 at byte {error.start}", mend)) from None
-
-
-def _explained(found: bytes, many: bool) -> bytes:
-    """`{"answer": {…}, …}` as the replica says it, in the shape of an answer with an explanation."""
-    parts = orjson.loads(found)
-    answer = {**parts.pop("answer"), "explanation": parts}
-    return orjson.dumps([answer] if many else answer)
+    return Version(model, batcher, pool, metrics, compiled(model.signature))

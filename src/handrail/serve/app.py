@@ -1,74 +1,39 @@
-"""The gateway's ASGI callable: lets in, routes, answers; every failure has the same shape."""
+"""What the gateway answers: lets in, routes, asks the batcher; every failure has the same shape."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, Final
 
 import orjson
 
 from handrail.core.bundle import MODEL_NAME
 from handrail.core.errors import HandrailError, did_you_mean, listed, printable
-from handrail.serve.api import Api
-from handrail.serve.limits import (
-    REQUEST_ID,
-    GoneError,
-    Headers,
-    Limits,
-    Receive,
-    Refused,
-    check_host,
-    check_origin,
-    checked_headers,
-    is_large,
-    read_body,
-)
+from handrail.serve.api import Api, Version
+from handrail.serve.encodings import is_packed, unpacked
+from handrail.serve.formats import native
+from handrail.serve.formats.call import Call
+from handrail.serve.http import Later, Request, Response
+from handrail.serve.limits import Limits, Refused, check_host, check_origin, timeout_of
 from handrail.serve.metrics import written
 from handrail.serve.openapi import openapi
 from handrail.serve.page import DOCS_POLICY, PAGE_POLICY, REPORT_POLICY, docs_page, index_page, model_page
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Pairs = tuple[tuple[bytes, bytes], ...]
 log = logging.getLogger("handrail.serve")
 
-JSON: Final = b"application/json"
 HTML: Final = b"text/html; charset=utf-8"
 TEXT: Final = b"text/plain; charset=utf-8"
-RESERVED: Final = ("docs", "healthz", "readyz", "metrics", "openapi.json")
+RESERVED: Final = ("docs", "healthz", "readyz", "metrics", "openapi.json", "v1", "v2")
 
-
-@dataclass(frozen=True)
-class Request:
-    """What an endpoint needs of a request."""
-
-    receive: Receive
-    headers: Headers
-    query: bytes
-    gone: Callable[[], bool] | None
-
-    @property
-    def wants_html(self) -> bool:
-        return b"text/html" in self.headers.get(b"accept", b"")
-
-
-@dataclass(frozen=True)
-class Response:
-    """What an endpoint answers."""
-
-    body: bytes
-    content_type: bytes = JSON
-    status: int = 200
-    headers: Pairs = ()
-
-
-Endpoint = Callable[[Request], Awaitable[Response]]
+# An endpoint answers at once or later; it may raise HandrailError or Refused.
+Endpoint = Callable[[Request], Response | Later]
+# Reads a request for one version of a model: what it asks, and how that is written. May raise as an endpoint may.
+Reading = Callable[[Request, Version, Limits], Call]
 
 
 @dataclass(frozen=True)
@@ -96,65 +61,31 @@ class App:
         self.limits = limits or Limits()
         self.routes = self._table()
         self._access_log = access_log
-        self._prefix = os.urandom(4).hex()
-        self._numbers = count(1)
-        self._large_bodies = 0
+        self._hosts: set[bytes | None] = set()
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await _not_http(scope, receive, send)
-            return
-        started = time.perf_counter()
-        request_id = f"{self._prefix}-{next(self._numbers):x}".encode()
+    def __call__(self, request: Request) -> Response | Later:
+        """The answer to a request, or the promise of one. Never raises."""
         try:
-            headers = checked_headers(scope["headers"])
-            asked = headers.get(b"x-request-id")
-            if asked is not None and REQUEST_ID.fullmatch(asked):
-                request_id = asked
-            response = await self._answered(scope, headers, receive)
-        except GoneError:
-            return
-        except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
-                raise
-            return  # the work was dropped because the client left
-        except (HandrailError, Refused) as error:
-            response = failure(error, request_id)
-        except Exception:
-            log.exception("request %s failed", request_id.decode())
-            mend = "report it with the request's id"
-            response = failure(HandrailError("bug", "something went wrong here", mend), request_id)
-        await send(
-            {
-                "type": "http.response.start",
-                "status": response.status,
-                "headers": [
-                    (b"content-type", response.content_type),
-                    (b"content-length", b"%d" % len(response.body)),
-                    (b"x-request-id", request_id),
-                    (b"x-content-type-options", b"nosniff"),
-                    *response.headers,
-                ],
-            }
-        )
-        await send({"type": "http.response.body", "body": response.body})
-        if self._access_log is not None:
-            self._access_log(_access_line(scope, response, request_id, time.perf_counter() - started))
+            host = request.headers.get(b"host")
+            if host not in self._hosts:
+                check_host(request.headers, self.limits)
+                if len(self._hosts) < 100:
+                    self._hosts.add(host)
+            check_origin(request.headers, request.method)
+            route = self.routes.get(request.path)
+            if route is None:
+                raise self._unknown(request.path)
+            endpoint = route.methods.get("GET" if request.method == "HEAD" else request.method)
+            if endpoint is None:
+                raise _not_allowed(route, request.method)
+            return endpoint(request)
+        except Exception as error:
+            return failure(error, request.id)
 
-    async def _answered(self, scope: Mapping[str, Any], headers: Headers, receive: Receive) -> Response:
-        check_host(headers, self.limits)
-        method = scope["method"]
-        check_origin(headers, method)
-        route = self.routes.get(scope["path"])
-        if route is None:
-            raise self._unknown(scope["path"])
-        endpoint = route.methods.get("GET" if method == "HEAD" else method)
-        if endpoint is None:
-            allowed = listed([*route.methods, *(["HEAD"] if "GET" in route.methods else [])])
-            error = HandrailError("method", f"{method[:20]} is not answered here", f"here: {allowed}")
-            raise Refused(405, error, (b"allow", allowed.encode()))
-        return await endpoint(Request(receive, headers, scope["query_string"], scope.get("handrail.gone")))
+    def answered(self, request: Request, response: Response) -> None:
+        """Told of every answer: writes the access log."""
+        if self._access_log is not None:
+            self._access_log(_access_line(request, response))
 
     def _table(self) -> dict[str, Route]:
         table = {
@@ -168,69 +99,78 @@ class App:
         for name, api in self.apis.items():
             table[f"/{name}"] = Route("reader", {"GET": _describing(api)})
             table[f"/{name}/report"] = Route("reader", {"GET": _reporting(api)})
-            table[f"/{name}/predict"] = Route("caller", {"POST": self._predicting(api)})
+            table[f"/{name}/predict"] = Route("caller", {"POST": self._natively(api)})
         return table
 
-    def _predicting(self, api: Api) -> Endpoint:
-        metrics, limits = api.metrics, self.limits
-
-        async def predict(request: Request) -> Response:
-            started = time.perf_counter()
-            outcome = "left"
-            metrics.in_flight += 1
-            large = is_large(request.headers, limits)
-            self._large_bodies += large
-            try:
-                if large and self._large_bodies > limits.max_large_bodies:
-                    raise HandrailError(
-                        "overloaded", "too many large bodies at a time", "try again, or send fewer rows"
-                    )
-                body = await read_body(request.receive, request.headers, limits)
-                answer = await api.answer(body, request.headers, request.query, limits, request.gone)
-                outcome = "answered"
-                return Response(answer)
-            except (HandrailError, Refused) as error:
-                outcome = "failed" if getattr(error, "code", "") in ("bug", "timeout") else "refused"
-                if getattr(error, "code", "") == "overloaded":
-                    assert isinstance(error, HandrailError)
-                    retry_after = b"%d" % api.batcher.retry_after_s()
-                    raise Refused(503, error, (b"retry-after", retry_after)) from None
-                raise
-            finally:
-                self._large_bodies -= large
-                metrics.in_flight -= 1
-                metrics.outcomes[outcome] += 1
-                metrics.request_s.observe(time.perf_counter() - started)
+    def _natively(self, api: Api) -> Endpoint:
+        def predict(request: Request) -> Response | Later:
+            options = native.options_of(request.query) if request.query else {}
+            return self.predict(request, api.chosen(options.get("version")), _read_natively(options))
 
         return predict
 
-    async def _index(self, request: Request) -> Response:
+    def predict(self, request: Request, version: Version, read: Reading) -> Later:
+        """The answers of a version to what `read` finds in the request; counted, whatever becomes of it."""
+        metrics, limits = version.metrics, self.limits
+        try:
+            timeout_s = timeout_of(request.headers, limits)
+            if len(request.body) > limits.large_body_bytes or is_packed(request.headers):
+                # Read beside the event loop, so that short requests pass meanwhile.
+                work = asyncio.ensure_future(_read_aside(request, version, read, limits, timeout_s))
+                later = Later(work, lambda done: self._finish(request, version, None, done))
+            else:
+                call = read(request, version, limits)
+                future = _submitted(version, call, timeout_s)
+                later = Later(future, lambda done: self._finish(request, version, call, done))
+        except Exception as error:
+            metrics.count(_outcome(error), time.perf_counter() - request.started)
+            raise _with_retry_after(error, version) from None
+        metrics.in_flight += 1
+        return later
+
+    def _finish(self, request: Request, version: Version, call: Call | None, done: asyncio.Future[Any]) -> Response:
+        metrics = version.metrics
+        metrics.in_flight -= 1
+        outcome = "left"
+        response = Response(b"")
+        if not done.cancelled():
+            try:
+                found = done.result()
+                call, answers = (call, found) if call is not None else found
+                response = call.write(answers)
+                outcome = "answered"
+            except Exception as error:
+                outcome = _outcome(error)
+                response = failure(_with_retry_after(error, version), request.id)
+        metrics.count(outcome, time.perf_counter() - request.started)
+        return response
+
+    def _index(self, request: Request) -> Response:
+        described = [api.current.description for api in self.apis.values()]
         if request.wants_html:
-            return Response(index_page([api.description for api in self.apis.values()]), HTML, headers=PAGE_POLICY)
+            return Response(index_page(described), HTML, headers=PAGE_POLICY)
         shown = ("name", "version", "task", "predict", "report")
-        models = [{key: api.description[key] for key in shown} for api in self.apis.values()]
+        models = [{key: one[key] for key in shown} for one in described]
         return Response(orjson.dumps({"models": models, "openapi": "/openapi.json", "docs": "/docs"}))
 
-    async def _openapi(self, request: Request) -> Response:
-        return Response(orjson.dumps(openapi([api.description for api in self.apis.values()])))
+    def _openapi(self, request: Request) -> Response:
+        return Response(orjson.dumps(openapi([api.current.description for api in self.apis.values()])))
 
-    async def _docs(self, request: Request) -> Response:
-        return Response(docs_page(openapi([api.description for api in self.apis.values()])), HTML, headers=DOCS_POLICY)
+    def _docs(self, request: Request) -> Response:
+        document = openapi([api.current.description for api in self.apis.values()])
+        return Response(docs_page(document), HTML, headers=DOCS_POLICY)
 
-    async def _metrics(self, request: Request) -> Response:
-        text = written(
-            {name: api.metrics for name, api in self.apis.items()},
-            {name: api.pool.ready for name, api in self.apis.items()},
-            {name: api.batcher.waiting for name, api in self.apis.items()},
-        )
+    def _metrics(self, request: Request) -> Response:
+        text = written([version.seen() for api in self.apis.values() for version in api.versions.values()])
         return Response(text.encode(), b"text/plain; version=0.0.4; charset=utf-8")
 
-    async def _health(self, request: Request) -> Response:
+    def _health(self, request: Request) -> Response:
         return Response(b"ok\n", TEXT)
 
-    async def _readiness(self, request: Request) -> Response:
-        states = {name: {"ready": api.pool.ready, "replicas": api.pool.wanted} for name, api in self.apis.items()}
-        ready = all(api.pool.is_ready for api in self.apis.values())
+    def _readiness(self, request: Request) -> Response:
+        pools = {name: api.current.pool for name, api in self.apis.items()}
+        states = {name: {"ready": pool.ready, "replicas": pool.wanted} for name, pool in pools.items()}
+        ready = all(api.is_ready for api in self.apis.values())
         return Response(orjson.dumps({"ready": ready, "models": states}), status=200 if ready else 503)
 
     def _unknown(self, path: str) -> HandrailError:
@@ -239,59 +179,117 @@ class App:
         return HandrailError("not_found", "nothing is served at this path", hint or f"served: {listed(self.apis)}")
 
 
-def failure(error: HandrailError | Refused, request_id: bytes) -> Response:
-    """The one shape of every error. Places on this machine's disk stay here."""
-    status, headers = (error.status, error.headers) if isinstance(error, Refused) else (error.http_status, ())
+def failure(error: Exception, request_id: bytes) -> Response:
+    """The one shape of every error. Places on this machine's disk stay here, and so does what is our fault."""
+    status, headers = (error.status, error.headers) if isinstance(error, Refused) else (0, ())
     said = error.error if isinstance(error, Refused) else error
+    if not isinstance(said, HandrailError):
+        log.error("request %s failed", request_id.decode(), exc_info=said)
+        said = HandrailError("bug", "something went wrong here", "report it with the request's id")
     body = said.as_dict(request_id.decode())
     if said.code in ("bundle", "environment", "bug"):
         body["error"].pop("where", None)  # type: ignore[attr-defined]
-    return Response(orjson.dumps(body), status=status, headers=headers)
+    return Response(orjson.dumps(body), status=status or said.http_status, headers=headers)
+
+
+def _submitted(version: Version, call: Call, timeout_s: float) -> asyncio.Future[list[bytes]]:
+    if call.rows is not None:
+        return version.batcher.submit(call.rows, timeout_s=timeout_s, do="explain")
+    return version.batcher.submit(call.values, timeout_s=timeout_s)
+
+
+async def _read_aside(
+    request: Request, version: Version, read: Reading, limits: Limits, timeout_s: float
+) -> tuple[Call, list[bytes]]:
+    def unpacked_and_read() -> Call:
+        if is_packed(request.headers):
+            request.body = unpacked(request.body, request.headers, limits)
+        return read(request, version, limits)
+
+    call = await asyncio.to_thread(unpacked_and_read)
+    return call, await _submitted(version, call, timeout_s)
+
+
+def _read_natively(options: dict[str, str]) -> Reading:
+    def read(request: Request, version: Version, limits: Limits) -> Call:
+        return native.call_of(request.body, request.headers, options, version.signature, version.check, limits)
+
+    return read
+
+
+def _with_retry_after(error: Exception, version: Version) -> Exception:
+    """An overload says when it is worth trying again."""
+    if isinstance(error, HandrailError) and error.code == "overloaded":
+        return Refused(503, error, (b"retry-after", b"%d" % version.batcher.retry_after_s()))
+    return error
+
+
+def _outcome(error: Exception) -> str:
+    if not isinstance(error, HandrailError | Refused):
+        return "failed"
+    return "failed" if getattr(error, "code", "") in ("bug", "timeout") else "refused"
+
+
+def _not_allowed(route: Route, method: str) -> Refused:
+    allowed = listed([*route.methods, *(["HEAD"] if "GET" in route.methods else [])])
+    error = HandrailError("method", f"{method[:20]} is not answered here", f"here: {allowed}")
+    return Refused(405, error, (b"allow", allowed.encode()))
 
 
 def _describing(api: Api) -> Endpoint:
-    async def describe(request: Request) -> Response:
+    def describe(request: Request) -> Response:
+        described = api.current.description
         if request.wants_html:
-            return Response(model_page(api.description, api.signature), HTML, headers=PAGE_POLICY)
-        return Response(orjson.dumps(api.description))
+            return Response(model_page(described, api.current.signature), HTML, headers=PAGE_POLICY)
+        return Response(orjson.dumps(described))
 
     return describe
 
 
 def _reporting(api: Api) -> Endpoint:
-    async def report(request: Request) -> Response:
-        if "report.html" not in api.model.manifest.files:
+    def report(request: Request) -> Later:
+        bundle = api.current.model.bundle
+        if "report.html" not in bundle.manifest.files:
             raise HandrailError("not_found", "this model has no report", f"see /{api.name}")
-        content = await asyncio.to_thread(api.model.bundle.read, "report.html")
-        return Response(content, HTML, headers=REPORT_POLICY)
+        return aside(request, asyncio.to_thread(bundle.read, "report.html"), _report)
 
     return report
 
 
-async def _not_http(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-    if scope["type"] != "lifespan":
-        return
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
+def _report(content: bytes) -> Response:
+    return Response(content, HTML, headers=REPORT_POLICY)
+
+
+def aside(request: Request, work: Awaitable[Any], write: Callable[[Any], Response]) -> Later:
+    """An answer made of what an awaitable gives."""
+
+    def finish(done: asyncio.Future[Any]) -> Response:
+        if done.cancelled():
+            return Response(b"")
+        try:
+            return write(done.result())
+        except Exception as error:
+            return failure(error, request.id)
+
+    return Later(asyncio.ensure_future(work), finish)
 
 
 UNPRINTED: Final = re.compile(r"[^\x20-\x7e]")
 
 
-def _access_line(scope: Mapping[str, Any], response: Response, request_id: bytes, took_s: float) -> bytes:
+def _access_line(request: Request, response: Response) -> bytes:
     """One line of JSON. A path is what a stranger chose, so what is not plain in it is escaped, and it is cut."""
-    path = UNPRINTED.sub(lambda found: found[0].encode("unicode_escape").decode(), printable(scope["path"][:500]))
+    path = request.path
+    if not path.isascii() or not path.isprintable() or len(path) > 500:
+        path = UNPRINTED.sub(lambda found: found[0].encode("unicode_escape").decode(), printable(path[:500]))
     line = {
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "client": scope["client"][0] if scope.get("client") else None,
-        "method": scope["method"],
+        "client": request.client,
+        "method": request.method,
         "path": path,
         "status": response.status,
         "bytes": len(response.body),
-        "took_ms": round(took_s * 1000, 3),
-        "request_id": request_id.decode(),
+        "took_ms": round((time.perf_counter() - request.started) * 1000, 3),
+        "request_id": request.id.decode(),
     }
     return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)

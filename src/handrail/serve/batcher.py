@@ -6,15 +6,16 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import orjson
 
 from handrail.core.errors import HandrailError
+from handrail.serve.cost import Cost
 from handrail.serve.messages import Header, framed, parted
-from handrail.serve.metrics import Metrics
+from handrail.serve.metrics import PHASES, Metrics
 
 # A request that was in flight when a replica died is tried again alone, once. One that kills twice is not tried again.
 MAX_DEATHS: Final = 2
@@ -31,14 +32,13 @@ class Link(Protocol):
 
 @dataclass(eq=False)
 class Work:
-    """One request's rows, parsed. `answers` grows batch by batch; `gone` says that nobody waits any more."""
+    """One request's rows, parsed. `answers` grows batch by batch; a cancelled future says that nobody waits."""
 
     rows: Sequence[Any]
     do: str
     future: asyncio.Future[list[bytes]]
     deadline: float
     queued: float
-    gone: Callable[[], bool] | None = None
     answers: list[bytes] = field(default_factory=list)
     sent: int = 0
     deaths: int = 0
@@ -46,9 +46,6 @@ class Work:
     def is_dead(self, now: float) -> bool:
         """True when its answer would reach nobody; a work past its deadline is told so here."""
         if self.future.done():
-            return True
-        if self.gone is not None and self.gone():
-            self.future.cancel()
             return True
         if now > self.deadline:
             self.fail(HandrailError("timeout", "the answer took longer than allowed", "try again, or send fewer rows"))
@@ -68,11 +65,12 @@ class Batcher:
 
     def __init__(
         self, name: str, metrics: Metrics, *, max_batch_rows: int = 512, max_waiting_rows: int = 20_000,
-        max_waiting: int = 2_000,
+        max_waiting: int = 2_000, batch_interval_s: float = 0.0,
     ) -> None:  # fmt: skip
         self.name = name
         self._metrics = metrics
-        self._max_batch_rows = max_batch_rows
+        self._cost = Cost(max_batch_rows)
+        self._batch_interval_s = batch_interval_s
         self._max_waiting_rows = max_waiting_rows
         self._max_waiting = max_waiting
         self._queue: deque[Work] = deque()
@@ -80,21 +78,26 @@ class Batcher:
         self._idle: list[Link] = []
         self._flying: dict[Link, tuple[Batch, float]] = {}
         self._planned = False
-        self._row_s = 0.001
         self._quarantine: dict[bytes, float] = {}
         self._loop = asyncio.get_running_loop()
 
-    def submit(
-        self, rows: Sequence[Any], *, timeout_s: float, do: str = "predict", gone: Callable[[], bool] | None = None
-    ) -> asyncio.Future[list[bytes]]:
-        """The answers, one JSON text for each row. Raises HandrailError ("overloaded") when too much waits already."""
-        if self._waiting_rows + len(rows) > self._max_waiting_rows or len(self._queue) >= self._max_waiting:
+    def submit(self, rows: Sequence[Any], *, timeout_s: float, do: str = "predict") -> asyncio.Future[list[bytes]]:
+        """The answers, one JSON text for each row; cancelling it takes the work back.
+
+        Raises HandrailError ("overloaded") when too much waits already, or more than can be answered in `timeout_s`.
+        """
+        queue = self._queue
+        if queue and (
+            self._waiting_rows + len(rows) > self._max_waiting_rows
+            or len(queue) >= self._max_waiting
+            or self.wait_s(len(rows)) > timeout_s
+        ):
             self._metrics.refused += 1
             raise HandrailError("overloaded", "too much is waiting already", f"try again in {self.retry_after_s()} s")
         if self._quarantine:
             self._refuse_quarantined(rows)
         now = time.perf_counter()
-        work = Work(rows, do, self._loop.create_future(), now + timeout_s, now, gone)
+        work = Work(rows, do, self._loop.create_future(), now + timeout_s, now)
         self._queue.append(work)
         self._waiting_rows += len(rows)
         self._plan()
@@ -102,7 +105,12 @@ class Batcher:
 
     def retry_after_s(self) -> int:
         """When it is worth trying again: about when what waits now is done."""
-        return max(1, min(60, math.ceil(self._waiting_rows * self._row_s)))
+        return max(1, min(60, math.ceil(self.wait_s())))
+
+    def wait_s(self, rows: int = 0) -> float:
+        """How long `rows` more rows would wait for their answers, judged by what batches took so far."""
+        replicas = len(self._idle) + len(self._flying)
+        return self._cost.seconds(self._waiting_rows + rows) / max(1, replicas)
 
     def joined(self, link: Link) -> None:
         """A replica is up and idle."""
@@ -114,7 +122,7 @@ class Batcher:
         batch, sent = self._flying.pop(link)
         self._idle.append(link)
         if batch:
-            self._measure(batch, header["compute_s"], time.perf_counter() - sent)
+            self._measure(batch, header, time.perf_counter() - sent)
             self._hand_out(batch, header["failed"], parted(payload, header["rows"]))
         self._pump()
 
@@ -171,7 +179,10 @@ class Batcher:
         # One turn of the loop later, so that requests that arrived together travel together.
         if self._idle and not self._planned:
             self._planned = True
-            self._loop.call_soon(self._pump)
+            if self._batch_interval_s:
+                self._loop.call_later(self._batch_interval_s, self._pump)
+            else:
+                self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
         self._planned = False
@@ -185,7 +196,7 @@ class Batcher:
         batch: Batch = []
         values: list[Any] = []
         do = "predict"
-        while queue and len(values) < self._max_batch_rows:
+        while queue and len(values) < self._cost.best_rows:
             work = queue[0]
             if work.is_dead(now):
                 queue.popleft()
@@ -196,7 +207,7 @@ class Batcher:
                 break
             queue.popleft()
             do = work.do
-            taken = work.rows[work.sent : work.sent + self._max_batch_rows - len(values)]
+            taken = work.rows[work.sent : work.sent + self._cost.best_rows - len(values)]
             if not work.sent:
                 self._metrics.queue_s.observe(now - work.queued)
             work.sent += len(taken)
@@ -235,10 +246,11 @@ class Batcher:
                 work.fail(HandrailError(problem["code"], text, problem["mend"], field=problem["field"]))
                 return
 
-    def _measure(self, batch: Batch, compute_s: float, total_s: float) -> None:
+    def _measure(self, batch: Batch, header: Header, total_s: float) -> None:
         rows = sum(count for _, count in batch)
-        self._row_s += 0.1 * (total_s / rows - self._row_s)
-        self._metrics.compute_s.observe(compute_s)
+        self._cost.learn(rows, total_s)
+        for phase, seconds in zip(PHASES, header["seconds"], strict=True):
+            self._metrics.phase_s[phase].observe(seconds)
         self._metrics.batch_rows.observe(rows)
 
     def _quarantine_rows(self, rows: Sequence[Any]) -> None:

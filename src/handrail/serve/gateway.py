@@ -1,28 +1,31 @@
-"""The gateway process: pools, application and HTTP server put together, run, drained."""
+"""The gateway process: pools, application and connections put together, run, drained."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
-
-import uvicorn
+from itertools import count
+from typing import Any, Final
 
 from handrail.model import Model
-from handrail.serve.api import Api, api_of
+from handrail.serve.api import Api, Version, version_of
 from handrail.serve.app import App
 from handrail.serve.batcher import Batcher
+from handrail.serve.http import Connection, Shared, sweeping
 from handrail.serve.limits import Limits
 from handrail.serve.metrics import Metrics
 from handrail.serve.pool import Pool, Started
-from handrail.serve.protocol import bounded, sweeping
 
-DRAIN_S = 30
+DRAIN_S: Final = 30.0
+BACKLOG: Final = 2048
+FLUSH_S: Final = 0.1
+FLUSH_BYTES: Final = 2**16
 
 
 class Gateway:
@@ -40,60 +43,85 @@ class Gateway:
     async def run(
         self, listening: socket.socket, started: Sequence[Sequence[Started]], ready: Callable[[str], None] | None
     ) -> None:
-        apis = {
-            model.name: self._api(model, len(first))
-            for model, first in zip(self._models.values(), started, strict=True)
-        }
-        app = App(apis, limits=self._limits, access_log=_to_stderr if self._access_log else None)
-        server = uvicorn.Server(self._config(app))
-        stop = asyncio.Event()
-        with _signals(server, stop):
+        loop = asyncio.get_running_loop()
+        versions = [
+            self._version(model, len(first)) for model, first in zip(self._models.values(), started, strict=True)
+        ]
+        log = _Lines(loop) if self._access_log else None
+        app = App({version.name: Api([version]) for version in versions}, limits=self._limits, access_log=log)
+        shared = Shared(app, self._limits, _request_ids())
+        with _signals() as stops:
             try:
-                pools = [api.pool.open(first) for api, first in zip(apis.values(), started, strict=True)]
-                if await _unless_stopped(asyncio.gather(*pools), stop):
-                    sweeper = asyncio.create_task(sweeping(server.server_state.connections))
-                    asyncio.get_running_loop().call_soon(_tell, ready, listening)
+                pools = [version.pool.open(first) for version, first in zip(versions, started, strict=True)]
+                if await _unless_stopped(asyncio.gather(*pools), stops):
+                    server = await loop.create_server(lambda: Connection(shared), sock=listening, backlog=BACKLOG)
+                    sweeper = asyncio.create_task(sweeping(shared))
+                    _tell(ready, listening)
                     gc.collect()
                     gc.freeze()
-                    await server.serve(sockets=[listening])
+                    await stops.first.wait()
+                    server.close()
+                    await _drained(shared, stops)
                     sweeper.cancel()
             finally:
-                await asyncio.gather(*(api.pool.close() for api in apis.values()))
+                await asyncio.gather(*(version.pool.close() for version in versions))
+                if log is not None:
+                    log.flush()
 
-    def _api(self, model: Model, replicas: int) -> Api:
+    def _version(self, model: Model, replicas: int) -> Version:
         metrics = Metrics()
         batcher = Batcher(model.name, metrics)
         pool = Pool(model.bundle.path, batcher, metrics, replicas=replicas, hang_s=self._hang_s, command=self._command)
-        return api_of(model, batcher, pool, metrics)
-
-    def _config(self, app: App) -> uvicorn.Config:
-        return uvicorn.Config(
-            app,
-            http=bounded(self._limits),
-            ws="none",
-            loop="none",
-            lifespan="off",
-            log_config=None,
-            # Below that uvicorn tells of every odd request, which would let strangers fill the log.
-            log_level="error",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=int(self._limits.keep_alive_s),
-            timeout_graceful_shutdown=DRAIN_S,
-            backlog=2048,
-        )
+        return version_of(model, batcher, pool, metrics)
 
 
-async def _unless_stopped(opening: asyncio.Future[list[None]], stop: asyncio.Event) -> bool:
+class _Lines:
+    """The access log: lines are gathered and written ten times a second, not one by one."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._held: list[bytes] = []
+        self._bytes = 0
+
+    def __call__(self, line: bytes) -> None:
+        if not self._held:
+            self._loop.call_later(FLUSH_S, self.flush)
+        self._held.append(line)
+        self._bytes += len(line)
+        if self._bytes > FLUSH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what is held."""
+        content, self._held, self._bytes = b"".join(self._held), [], 0
+        sys.stderr.buffer.write(content)
+        sys.stderr.buffer.flush()
+
+
+def _request_ids() -> Callable[[], bytes]:
+    """Ids that no other gateway gives, in the order in which requests came."""
+    prefix, numbers = os.urandom(4).hex().encode(), count(1)
+    return lambda: b"%s-%x" % (prefix, next(numbers))
+
+
+async def _drained(shared: Shared, stops: _Stops) -> None:
+    """Answers what is in flight. A second signal does not wait for it."""
+    shared.draining = True
+    loop = asyncio.get_running_loop()
+    until = loop.time() + DRAIN_S
+    while shared.connections and loop.time() < until and not stops.again.is_set():
+        await asyncio.sleep(0.01)
+
+
+async def _unless_stopped(opening: asyncio.Future[list[None]], stops: _Stops) -> bool:
     """False when a signal came before all replicas were up."""
-    stopped = asyncio.create_task(stop.wait())
+    stopped = asyncio.create_task(stops.first.wait())
     ends: list[asyncio.Future[Any]] = [opening, stopped]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     if opening.done():
         opening.result()
-        return not stop.is_set()
+        return not stops.first.is_set()
     opening.cancel()
     await asyncio.gather(opening, return_exceptions=True)
     return False
@@ -105,30 +133,26 @@ def _tell(ready: Callable[[str], None] | None, listening: socket.socket) -> None
         ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
 
 
+class _Stops:
+    """SIGINT or SIGTERM: `first` drains, `again` does not wait for what is in flight."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.again = asyncio.Event()
+
+    def come(self) -> None:
+        """A signal came."""
+        (self.again if self.first.is_set() else self.first).set()
+
+
 @contextlib.contextmanager
-def _signals(server: uvicorn.Server, stop: asyncio.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM drain; a second SIGINT does not wait for what is in flight.
-
-    uvicorn raises the signal once more after it has drained, which would turn an exit of 0 into a death by signal;
-    its own handlers are therefore not installed.
-    """
+def _signals() -> Iterator[_Stops]:
     loop = asyncio.get_running_loop()
-
-    def drain() -> None:
-        server.force_exit = server.should_exit
-        server.should_exit = True
-        stop.set()
-
-    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
+    stops = _Stops()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, drain)
+        loop.add_signal_handler(number, stops.come)
     try:
-        yield
+        yield stops
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-
-
-def _to_stderr(line: bytes) -> None:
-    sys.stderr.buffer.write(line)
-    sys.stderr.buffer.flush()

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from handrail.core.errors import HandrailError
 
 Headers = Mapping[bytes, bytes]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 # A header given twice would let two readers of one request see two requests.
 GIVEN_ONCE: Final = (b"host", b"content-type", b"content-length", b"content-encoding", b"authorization", b"origin")
 HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::(\d{1,5}))?")
-REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 MAX_JSON_DEPTH: Final = 64
 
 
@@ -48,23 +46,6 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not a failure
         self.headers = headers
 
 
-class GoneError(Exception):
-    """The client left before its request was whole."""
-
-
-def checked_headers(pairs: list[tuple[bytes, bytes]]) -> Headers:
-    """The headers by name. Raises Refused when one is given twice that must not be."""
-    headers = dict(pairs)
-    if len(headers) != len(pairs):
-        names = [name for name, _ in pairs]
-        for name in GIVEN_ONCE:
-            if names.count(name) > 1:
-                raise Refused(
-                    400, HandrailError("usage", f"the header '{name.decode()}' is given twice", "give it once")
-                )
-    return headers
-
-
 def check_host(headers: Headers, limits: Limits) -> None:
     """Raises Refused (421) for a host that is not ours: a page of another site whose name points here."""
     host = headers.get(b"host", b"")
@@ -91,56 +72,16 @@ def _foreign_page() -> Refused:
     return Refused(403, HandrailError("forbidden", "pages of other sites may not ask here", "call it from a program"))
 
 
-async def read_body(receive: Receive, headers: Headers, limits: Limits) -> bytes:
-    """The whole body, never more than the limit in memory. Raises Refused, or GoneError when the client left."""
-    _check_encoding(headers)
-    declared = headers.get(b"content-length", b"0")
-    # Nine digits are more than any limit; int() of a long text of digits is slow.
-    if not declared.isdigit() or len(declared) > 9 or int(declared) > limits.max_body_bytes:
-        raise _too_large(limits)
-    message = await receive()
-    if message["type"] != "http.request":
-        raise GoneError
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        if len(body) > limits.max_body_bytes:
-            raise _too_large(limits)
-        return body
-    parts, size = [body], len(body)
-    while message.get("more_body", False):
-        if size > limits.max_body_bytes:
-            raise _too_large(limits)
-        message = await receive()
-        if message["type"] != "http.request":
-            raise GoneError
-        part = message.get("body", b"")
-        parts.append(part)
-        size += len(part)
-    if size > limits.max_body_bytes:
-        raise _too_large(limits)
-    return b"".join(parts)
-
-
-def is_large(headers: Headers, limits: Limits) -> bool:
-    """True for a body whose length is large or not told: only some of those are held at a time."""
-    declared = headers.get(b"content-length", b"0")
-    if b"transfer-encoding" in headers or not declared.isdigit() or len(declared) > 9:
-        return True
-    return int(declared) > limits.large_body_bytes
-
-
-def _check_encoding(headers: Headers) -> None:
-    encoding = headers.get(b"content-encoding", b"identity")
-    if encoding.lower() != b"identity":
-        problem = "compressed bodies are not read"
-        raise HandrailError("media_type", problem, "send it plain, without content-encoding")
-
-
-def _too_large(limits: Limits) -> Refused:
+def too_large(limits: Limits) -> Refused:
+    """The refusal of a body over the limit."""
     problem = f"a body may have {limits.max_body_bytes:,} bytes"
     mend = "send fewer rows at a time, or use handrail predict NAME FILE"
-    # Closing at once is what keeps the rest of it from being read.
-    return Refused(413, HandrailError("too_large", problem, mend), (b"connection", b"close"))
+    return Refused(413, HandrailError("too_large", problem, mend))
+
+
+def no_room(problem: str, mend: str = "try again in a moment") -> Refused:
+    """The refusal of what would be read if less were there already."""
+    return Refused(503, HandrailError("overloaded", problem, mend), (b"retry-after", b"1"))
 
 
 def timeout_of(headers: Headers, limits: Limits) -> float:

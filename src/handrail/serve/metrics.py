@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 OUTCOMES: Final = ("answered", "refused", "failed", "left")
+PHASES: Final = ("encode", "run", "decode")
 
 
 class Histogram:
@@ -33,7 +35,7 @@ class Histogram:
 
 
 class Metrics:
-    """The counts of one API."""
+    """The counts of one version of a model."""
 
     def __init__(self) -> None:
         self.outcomes = dict.fromkeys(OUTCOMES, 0)
@@ -42,48 +44,76 @@ class Metrics:
         self.restarts = 0
         self.request_s = Histogram(SECONDS)
         self.queue_s = Histogram(SECONDS)
-        self.compute_s = Histogram(SECONDS)
+        self.phase_s = {phase: Histogram(SECONDS) for phase in PHASES}
         self.batch_rows = Histogram(ROWS)
 
+    def count(self, outcome: str, seconds: float) -> None:
+        """One request is over."""
+        self.outcomes[outcome] += 1
+        self.request_s.observe(seconds)
 
-def written(metrics: dict[str, Metrics], ready: dict[str, int], waiting: dict[str, int]) -> str:
-    """All of them as Prometheus text. Names of models need no escape: they are [a-z0-9._-]."""
+
+@dataclass(frozen=True)
+class Seen:
+    """A version of a model at this moment."""
+
+    name: str
+    number: str
+    metrics: Metrics
+    ready: int
+    waiting: int
+    memory_bytes: int
+
+    @property
+    def labels(self) -> str:
+        # Names of models need no escape: they are [a-z0-9._-].
+        return f'model="{self.name}",version="{self.number}"'
+
+
+def written(versions: Sequence[Seen]) -> str:
+    """All of them as Prometheus text."""
     lines: list[str] = []
-    for name, kind, meaning in _FAMILIES:
-        lines += [f"# HELP handrail_{name} {meaning}", f"# TYPE handrail_{name} {kind}"]
-        for model, counted in metrics.items():
-            lines += _samples(f"handrail_{name}", name, f'model="{model}"', counted, ready[model], waiting[model])
+    for name, (kind, meaning, samples) in _FAMILIES.items():
+        family = f"handrail_{name}"
+        lines += [f"# HELP {family} {meaning}", f"# TYPE {family} {kind}"]
+        for seen in versions:
+            lines += samples(family, seen)
     return "\n".join(lines) + "\n"
 
 
-_FAMILIES: Final = (
-    ("requests_total", "counter", "Predictions asked for, by what became of them."),
-    ("overloaded_total", "counter", "Requests refused because too much was waiting."),
-    ("requests_in_flight", "gauge", "Predictions being answered now."),
-    ("queue_length", "gauge", "Requests waiting for a replica."),
-    ("replicas_ready", "gauge", "Replicas that have answered their examples right."),
-    ("replica_restarts_total", "counter", "Replicas started again after they died."),
-    ("request_seconds", "histogram", "From the request's head to the answer."),
-    ("queue_seconds", "histogram", "Waiting for a replica."),
-    ("compute_seconds", "histogram", "A batch in the replica."),
-    ("batch_rows", "histogram", "Rows in a batch."),
-)
+Samples = Callable[[str, Seen], Iterable[str]]
 
 
-def _samples(family: str, name: str, label: str, counted: Metrics, ready: int, waiting: int) -> Iterable[str]:
-    histograms = {"request_seconds": counted.request_s, "queue_seconds": counted.queue_s,
-                  "compute_seconds": counted.compute_s, "batch_rows": counted.batch_rows}  # fmt: skip
-    if name in histograms:
-        yield from histograms[name].lines(family, label)
-    elif name == "requests_total":
-        for outcome, count in counted.outcomes.items():
-            yield f'{family}{{{label},outcome="{outcome}"}} {count}'
-    else:
-        values = {
-            "overloaded_total": counted.refused,
-            "requests_in_flight": counted.in_flight,
-            "queue_length": waiting,
-            "replicas_ready": ready,
-            "replica_restarts_total": counted.restarts,
-        }
-        yield f"{family}{{{label}}} {values[name]}"
+def _one(value: Callable[[Seen], float]) -> Samples:
+    return lambda family, seen: [f"{family}{{{seen.labels}}} {value(seen)}"]
+
+
+def _histogram(found: Callable[[Metrics], Histogram]) -> Samples:
+    return lambda family, seen: found(seen.metrics).lines(family, seen.labels)
+
+
+def _outcomes(family: str, seen: Seen) -> Iterable[str]:
+    for outcome, count in seen.metrics.outcomes.items():
+        yield f'{family}{{{seen.labels},outcome="{outcome}"}} {count}'
+
+
+def _phases(family: str, seen: Seen) -> Iterable[str]:
+    for phase, histogram in seen.metrics.phase_s.items():
+        yield from histogram.lines(family, f'{seen.labels},phase="{phase}"')
+
+
+_FAMILIES: Final[dict[str, tuple[str, str, Samples]]] = {
+    "requests_total": ("counter", "Predictions asked for, by what became of them.", _outcomes),
+    "overloaded_total": ("counter", "Requests refused: too much was waiting.", _one(lambda s: s.metrics.refused)),
+    "requests_in_flight": ("gauge", "Predictions being answered now.", _one(lambda s: s.metrics.in_flight)),
+    "queue_length": ("gauge", "Requests waiting for a replica.", _one(lambda s: s.waiting)),
+    "replicas_ready": ("gauge", "Replicas that have answered their examples right.", _one(lambda s: s.ready)),
+    "replica_restarts_total": (
+        "counter", "Replicas started again after they died.", _one(lambda s: s.metrics.restarts),
+    ),
+    "replica_memory_bytes": ("gauge", "Memory of the replicas (resident).", _one(lambda s: s.memory_bytes)),
+    "request_seconds": ("histogram", "From the whole request to the answer.", _histogram(lambda m: m.request_s)),
+    "queue_seconds": ("histogram", "Waiting for a replica.", _histogram(lambda m: m.queue_s)),
+    "compute_seconds": ("histogram", "A batch in the replica, by phase.", _phases),
+    "batch_rows": ("histogram", "Rows in a batch.", _histogram(lambda m: m.batch_rows)),
+}  # fmt: skip

@@ -21,7 +21,7 @@ from handrail.serve.metrics import Metrics
 
 REPLICA: Final = (sys.executable, "-P", "-m", "handrail.serve.replica")
 TICK_S: Final = 0.25
-PING_EVERY_TICKS: Final = 20
+PING_EVERY_TICKS: Final = 4
 READY_TIMEOUT_S: Final = 60.0
 LONGEST_BACK_OFF_S: Final = 10.0
 # A replica that was up this long did not die of its start, so the next one comes at once.
@@ -107,7 +107,7 @@ class Pool:
         metrics: Metrics,
         *,
         replicas: int = 1,
-        hang_s: float = 10.0,
+        hang_s: float = 8.0,
         grace_s: float = 5.0,
         command: Sequence[str] = REPLICA,
     ) -> None:
@@ -140,6 +140,10 @@ class Pool:
     def pids(self) -> list[int]:
         """The processes that are up, for operators and tests."""
         return [connection.process.pid for connection in self._connections]
+
+    def memory_bytes(self) -> int:
+        """Resident memory of the replicas together; 0 where the system does not tell."""
+        return sum(map(_resident_bytes, self.pids()))
 
     async def close(self) -> None:
         """Stops all replicas: asks, waits `grace_s`, kills."""
@@ -226,3 +230,11 @@ class Pool:
             await asyncio.sleep(TICK_S)
             ticks += 1
             self.batcher.tick(self._hang_s, ping=ticks % PING_EVERY_TICKS == 0)
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")

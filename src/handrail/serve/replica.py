@@ -24,6 +24,7 @@ from handrail.model import Model, load
 from handrail.serve.messages import Header, framed, joined, receive
 
 PR_SET_PDEATHSIG: Final = 1
+NO_SECONDS: Final = (0.0, 0.0, 0.0)
 Handler = Callable[[Model, bytes], tuple[Header, bytes]]
 
 
@@ -45,33 +46,40 @@ def main(folder: str, descriptor: int) -> None:
 
 def answered(model: Model, header: Header, payload: bytes) -> bytes:
     """The reply to one message, as bytes."""
-    started = time.perf_counter()
     reply, content = _HANDLERS[header["do"]](model, payload)
-    return framed({"id": header["id"], "compute_s": time.perf_counter() - started, **reply}, content)
+    return framed(reply, content)
 
 
 def predict(model: Model, payload: bytes) -> tuple[Header, bytes]:
     """Answers of a batch. Where the batch fails, each row is answered alone, so that a bad row fails alone."""
+    begun = time.perf_counter()
     rows = orjson.loads(payload)
+    failed: dict[str, object] = {}
+    answers: list[Any]
     try:
-        answers: list[object] = list(_answers(model, rows))
-        failed: dict[str, object] = {}
+        answers, (encode_s, run_s, _) = model.timed(columns_of_values(model.signature, rows))
     except Exception:
         answers, failed = _one_by_one(model, rows)
-    return {"rows": len(answers), "failed": failed}, joined([_json(answer) for answer in answers])
+        encode_s = run_s = 0.0
+    content = joined([_json(answer) for answer in answers])
+    decode_s = time.perf_counter() - begun - encode_s - run_s
+    return {"rows": len(answers), "failed": failed, "seconds": (encode_s, run_s, decode_s)}, content
 
 
 def explain(model: Model, payload: bytes) -> tuple[Header, bytes]:
     """How each input moved the answer of one row, as it was sent."""
+    failed: dict[str, object] = {}
+    answer = b"null"
     try:
-        return {"rows": 1, "failed": {}}, joined([_json(model.explain(orjson.loads(payload)[0]))])
+        answer = _json(model.explain(orjson.loads(payload)[0]))
     except Exception as error:
-        return {"rows": 1, "failed": {"0": _problem(error)}}, joined([b"null"])
+        failed["0"] = _problem(error)
+    return {"rows": 1, "failed": failed, "seconds": NO_SECONDS}, joined([answer])
 
 
 def ping(model: Model, payload: bytes) -> tuple[Header, bytes]:
     """Says that it is there."""
-    return {"rows": 0, "failed": {}}, b""
+    return {"rows": 0, "failed": {}, "seconds": NO_SECONDS}, b""
 
 
 _HANDLERS: Final[dict[str, Handler]] = {"predict": predict, "explain": explain, "ping": ping}
@@ -90,16 +98,12 @@ def columns_of_values(signature: Signature, rows: Sequence[Sequence[Any]]) -> Co
     return columns
 
 
-def _answers(model: Model, rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
-    return model.predict_columns(columns_of_values(model.signature, rows))
-
-
-def _one_by_one(model: Model, rows: Sequence[Sequence[Any]]) -> tuple[list[object], dict[str, object]]:
-    answers: list[object] = []
+def _one_by_one(model: Model, rows: Sequence[Sequence[Any]]) -> tuple[list[Any], dict[str, object]]:
+    answers: list[Any] = []
     failed: dict[str, object] = {}
     for index, row in enumerate(rows):
         try:
-            answers.append(_answers(model, [row])[0])
+            answers += model.timed(columns_of_values(model.signature, [row]))[0]
         except Exception as error:
             answers.append(None)
             failed[str(index)] = _problem(error)

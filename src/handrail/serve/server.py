@@ -27,7 +27,7 @@ def serve(
     replicas: int = 1,
     access_log: bool = False,
     limits: Limits | None = None,
-    hang_s: float = 10.0,
+    hang_s: float = 8.0,
     command: Sequence[str] = REPLICA,
 ) -> None:
     """Serves models (names, folders or opened ones) until SIGINT or SIGTERM, then answers what is in flight.

@@ -17,7 +17,7 @@ from handrail.core.errors import HandrailError
 from handrail.faces.cli.options import shared
 from handrail.faces.cli.printing import put, put_heading, put_json, put_table, size_words
 
-NEEDED = ("numpy", "onnxruntime", "orjson", "uvicorn", "httptools", "uvloop", "click", "rich")
+NEEDED = ("numpy", "onnxruntime", "orjson", "httptools", "uvloop", "click", "rich")
 EXTRAS = {
     "train": ("scikit-learn", "lightgbm", "scipy", "onnx", "python-calamine"),
     "parquet": ("pyarrow",),

@@ -7,7 +7,8 @@ from typing import Final
 from handrail.core.errors import HandrailError
 from handrail.core.signature import Signature
 from handrail.data.read import read_bytes
-from handrail.serve.formats.rows import Values, values_of_columns
+from handrail.serve.formats.call import Values
+from handrail.serve.formats.rows import values_of_columns
 
 MAX_HEADER_BYTES: Final = 2**16
 

@@ -7,9 +7,8 @@ from itertools import islice
 from typing import Any
 
 from handrail.core.signature import MAX_PROBLEMS_SHOWN, Columns, Field, Signature
+from handrail.serve.formats.call import Values
 
-# A row's cells in the order of the signature's inputs: numbers (None when missing), or words and None.
-Values = list[float | str | None]
 Check = Callable[[Sequence[Any]], list[Values]]
 
 
