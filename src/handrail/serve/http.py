@@ -109,6 +109,7 @@ class Connection(asyncio.Protocol):
         self._large_held = 0
         self._refusal: Refused | None = None
         self._broken = False
+        self._paused = False
         self._ending = False
         self._answers = 0
         self._received = 0
@@ -162,8 +163,10 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._stuck = None
-        self._transport.resume_reading()
         self._next()
+        self._paused = bool(self._whole)
+        if not self._paused:
+            self._transport.resume_reading()
 
     # The parser's side.
 
@@ -236,6 +239,7 @@ class Connection(asyncio.Protocol):
             self._next()
         else:
             # It waits for the one before; a client that sends ahead without end waits as well.
+            self._paused = True
             self._transport.pause_reading()
 
     # Answering.
@@ -261,7 +265,8 @@ class Connection(asyncio.Protocol):
         self._respond(response)
         if self._whole:
             self._next()
-        if not self._whole and not self._ending and self._stuck is None:
+        if self._paused and not self._whole and not self._ending and self._stuck is None:
+            self._paused = False
             self._transport.resume_reading()
 
     def _respond(self, response: Response) -> None:
@@ -269,7 +274,7 @@ class Connection(asyncio.Protocol):
         assert request is not None
         self._current = None
         self._answers += 1
-        closes = not self._keep or self._shared.draining or (self._broken and not self._whole)
+        closes = not self._keep or (not self._whole and (self._broken or self._shared.draining))
         self._transport.write(_written(response, request, self._shared.date, closes=closes))
         self._release(self._is_large)
         self._since = time.monotonic()
