@@ -143,3 +143,43 @@ def test_a_table_can_be_selected_and_cut() -> None:
     assert table.select([2, 0]).columns == {"a": [3, 1], "b": ["z", "x"]}
     assert table.without(["a"]).columns == {"b": ["x", "y", "z"]}
     assert list(table.rows())[1] == {"a": 2, "b": "y"}
+
+
+def written(make: object, separator: str = ",") -> Table:
+    lines = [separator.join(["amount", "noise", "label"])]
+    amounts, noise = column(make, 3), column(lambda draw, number: draw.randint(1, 9), 4)
+    lines += [separator.join([str(amount), str(noise[row]), "ab"[row % 2]]) for row, amount in enumerate(amounts)]
+    return read_bytes("\n".join(lines).encode(), "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("mark", "separator", "unmarked", "value"),
+    [
+        (",", ",", "314", 42346),
+        (".", ";", "314", 42346),
+        (".", ";", "2314", 42.346),
+        (".", ",", "314", 42.346),
+        (",", ";", "0,314", 42.346),
+        (",", ";", "31,4", 42.346),
+    ],
+)
+def test_thousands_are_told_from_fractions(mark: str, separator: str, unmarked: str, value: float) -> None:
+    def make(draw: random.Random, number: int) -> str:
+        return f'"{draw.randint(1, 99)}{mark}{draw.randint(0, 999):03}"' if number % 9 else f'"{unmarked}"'
+
+    (amount,) = [field for field in look_at(written(make, separator)).inputs() if field.name == "amount"]
+    assert amount.parse(f"42{mark}346") == value
+
+
+def test_a_number_that_two_styles_read_is_told_with_the_reading_taken() -> None:
+    look = look_at(written(lambda draw, number: f'"{draw.randint(1, 99)},{draw.randint(0, 999):03}"'))
+    (note,) = [note for note in look.notes if "'amount'" in note]
+    assert "is read as" in note
+    assert "is meant, write" in note
+
+
+def test_the_mark_of_one_column_tells_how_the_others_are_written() -> None:
+    rows = "".join(f"{1 + row % 9}.{row:03};{row},5;{'xy'[row % 2]}\n" for row in range(ROWS))
+    area, size = look_at(read_bytes(b"area;size;label\n" + rows.encode(), "x.csv")).inputs()
+    assert area.parse("12.667") == 12667
+    assert size.parse("3,5") == 3.5

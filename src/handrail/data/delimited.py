@@ -63,7 +63,7 @@ def read_delimited(content: bytes, where: str, *, header: bool | None = None, se
     columns: dict[str, list[Cell]] = {
         name: list(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)
     }
-    return Table(columns, where, tuple(notes), lines)
+    return Table(columns, where, tuple(notes), lines, dialect.separator)
 
 
 def decoded(content: bytes, where: str) -> tuple[str, list[str]]:

@@ -23,19 +23,12 @@ from handrail.core.values import (
     is_missing,
     quoted,
     to_date,
-    to_number,
     to_word,
 )
+from handrail.data.numbers import Reading, number_in, reading
 
 DATE_PATTERNS: Final = ("iso", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y",
                         "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%Y%m%d")  # fmt: skip
-NUMBER_STYLES: Final = (
-    NumberStyle(),
-    NumberStyle(",", "."),
-    NumberStyle(".", ","),
-    NumberStyle(",", " "),
-    NumberStyle(".", "'"),
-)
 ID_NAME: Final = re.compile(r"(?:^|[_\W])(?:id|uuid|guid|rownum|row|index|unnamed.*)$|[a-z](?:ID|Id)$", re.ASCII)
 EPOCH_NAME: Final = re.compile(r"time|date|epoch|stamp|_at$", re.IGNORECASE)
 MOST_CHOICES: Final = 1_000
@@ -55,8 +48,11 @@ class Seen:
     note: str = ""
 
 
-def seen(name: str, cells: Sequence[Cell]) -> Seen:
-    """The kind of a column. Raises HandrailError for a number that no computer holds (1e999)."""
+def seen(name: str, cells: Sequence[Cell], decimal: str = "") -> Seen:
+    """The kind of a column. `decimal` is the mark before fractions in its table, "" where nothing tells.
+
+    Raises HandrailError for a number that no computer holds (1e999).
+    """
     counts = Counter(cells)
     distinct = [cell for cell in counts if not is_blank(cell)]
     if not distinct:
@@ -67,7 +63,7 @@ def seen(name: str, cells: Sequence[Cell]) -> Seen:
         return Seen("constant", f"every row holds {quoted(str(distinct[0]))}")
     if known and _all_boolean(known):
         return Seen("boolean", f"yes or no: {_some(known)}")
-    number = _as_number(name, known, counts, filled, cells) if known else None
+    number = _as_number(name, known, counts, cells, decimal) if known else None
     if number is not None:
         return number
     pattern = _date_pattern(known) if known else None
@@ -123,22 +119,20 @@ def _all_boolean(known: Sequence[Cell]) -> bool:
 
 
 def _as_number(
-    name: str, known: Sequence[Cell], counts: Counter[Cell], filled: int, cells: Sequence[Cell]
+    name: str, known: Sequence[Cell], counts: Counter[Cell], cells: Sequence[Cell], decimal: str
 ) -> Seen | None:
-    for style in NUMBER_STYLES:
-        values = [_number(cell, style) for cell in known]
-        odd = [cell for cell, value in zip(known, values, strict=True) if value is None]
-        if not odd:
-            return _number_kind(
-                name, known, [value for value in values if value is not None], style, len(counts), filled
-            )
-        share = sum(counts[cell] for cell in odd) / filled
-        if style == NumberStyle() and share < 0.05 and len(known) > 20:
-            _refuse_infinite(name, odd, cells)
-            words = f"{len(odd)} different cells are no numbers, such as {quoted(str(odd[0]))}"
-            note = f"'{name}' is read as words because {words}; mend them, or say --missing {str(odd[0])[:40]!r}"
-            return Seen("category", words, note=note)
-    return None
+    filled = sum(count for cell, count in counts.items() if not is_blank(cell))
+    read = reading(known, decimal)
+    if read is not None:
+        return _number_kind(name, known, read, len(counts), filled)
+    odd = [cell for cell in known if number_in(cell) is None]
+    share = sum(counts[cell] for cell in odd) / filled
+    if share >= 0.05 or len(known) <= 20:
+        return None
+    _refuse_infinite(name, odd, cells)
+    words = f"{len(odd)} different cells are no numbers, such as {quoted(str(odd[0]))}"
+    note = f"'{name}' is read as words because {words}; mend them, or say --missing {str(odd[0])[:40]!r}"
+    return Seen("category", words, note=note)
 
 
 def _refuse_infinite(name: str, odd: Sequence[Cell], cells: Sequence[Cell]) -> None:
@@ -152,24 +146,8 @@ def _refuse_infinite(name: str, odd: Sequence[Cell], cells: Sequence[Cell]) -> N
             )  # fmt: skip
 
 
-def _number(cell: Cell, style: NumberStyle) -> float | None:
-    if style != NumberStyle() and isinstance(cell, str) and not _grouped_rightly(cell.strip(), style):
-        return None
-    try:
-        return to_number(cell, style)
-    except ValueError:
-        return None
-
-
-def _grouped_rightly(text: str, style: NumberStyle) -> bool:
-    whole = text.lstrip("+-").split(style.decimal)[0]
-    parts = whole.split(style.thousands)
-    return len(parts) == 1 or (1 <= len(parts[0]) <= 3 and all(len(part) == 3 for part in parts[1:]))
-
-
-def _number_kind(
-    name: str, known: Sequence[Cell], values: Sequence[float], style: NumberStyle, distinct: int, filled: int
-) -> Seen:
+def _number_kind(name: str, known: Sequence[Cell], read: Reading, distinct: int, filled: int) -> Seen:
+    values, style = read.values, read.style
     whole = all(value.is_integer() for value in values)
     if whole and max(map(abs, values)) > LARGEST_EXACT_INT:
         return Seen("id" if distinct > 0.9 * filled else "category", "whole numbers too long to count with: names")
@@ -182,12 +160,13 @@ def _number_kind(
     if whole and EPOCH_NAME.search(name) and min(values) > 3e11 and max(values) < 4e12:
         return Seen("date", "milliseconds since 1970, by its name and size", "epoch_ms")
     written = ""
-    if style != NumberStyle():
-        written = f", written with '{style.decimal}' as the decimal mark"
+    if style != PLAIN:
+        written = f", written with '{style.thousands}' between thousands and '{style.decimal}' before fractions"
     return Seen(
         "number",
         f"{'whole numbers' if whole else 'numbers'} from {min(values):g} to {max(values):g}{written}",
         style=style,
+        note=f"in '{name}' {read.doubt}" if read.doubt else "",
     )
 
 

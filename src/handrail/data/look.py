@@ -13,6 +13,7 @@ from handrail.core.signature import Field
 from handrail.core.values import Cell, is_blank, is_missing, to_word
 from handrail.data.kinds import Seen, field_of, seen
 from handrail.data.leaks import duplicate_of, gives_away, gives_away_amount, twins_of
+from handrail.data.numbers import decimal_mark
 from handrail.data.seen import ColumnLook, Look, Split
 from handrail.data.splits import chosen_split
 from handrail.data.table import Table
@@ -39,7 +40,8 @@ def look_at(
     _refuse_shape(table)
     columns = _with_missing(table.columns, missing)
     asked = _checked_kinds(kinds or {}, columns)
-    found = {name: _seen_as(name, cells, asked.get(name)) for name, cells in columns.items()}
+    decimal = decimal_mark(columns, table.separator)
+    found = {name: _seen_as(name, cells, asked.get(name), decimal) for name, cells in columns.items()}
     name, target_reason = named_target(target, list(columns)) if target else guessed_target(found)
     ignored = [other for other, kind in asked.items() if kind == "ignore"]
     inputs = [
@@ -137,8 +139,8 @@ def _checked_kinds(kinds: Mapping[str, str], columns: Mapping[str, Sequence[Cell
     return dict(kinds)
 
 
-def _seen_as(name: str, cells: Sequence[Cell], asked: str | None) -> Seen:
-    by_itself = seen(name, cells)
+def _seen_as(name: str, cells: Sequence[Cell], asked: str | None, decimal: str) -> Seen:
+    by_itself = seen(name, cells, decimal)
     if asked in (None, "ignore", by_itself.kind):
         return by_itself
     assert asked is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from handrail.core.values import Cell
 
@@ -14,12 +14,14 @@ class Table:
 
     `lines[i]` is the line of row i in its file, for messages (empty where the source has no lines).
     `notes` are repairs and findings of the reader, as sentences ("the separator is ';'").
+    `separator` stood between the cells, "" where none did.
     """
 
     columns: dict[str, list[Cell]]
     source: str = "rows"
     notes: tuple[str, ...] = ()
     lines: Sequence[int] = field(default=(), repr=False)
+    separator: str = ""
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -27,12 +29,13 @@ class Table:
     def select(self, rows: Sequence[int]) -> Table:
         """The rows with these indices, in this order."""
         columns = {name: [cells[row] for row in rows] for name, cells in self.columns.items()}
-        return Table(columns, self.source, self.notes, [self.lines[row] for row in rows] if self.lines else ())
+        lines = [self.lines[row] for row in rows] if self.lines else ()
+        return replace(self, columns=columns, lines=lines)
 
     def without(self, names: Sequence[str]) -> Table:
         """All columns but these."""
         kept = {name: cells for name, cells in self.columns.items() if name not in names}
-        return Table(kept, self.source, self.notes, self.lines)
+        return replace(self, columns=kept)
 
     def rows(self) -> Iterator[Mapping[str, Cell]]:
         """Each row as a mapping from name to cell."""
