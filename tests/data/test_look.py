@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import random
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import handrail
 from handrail.data.look import look_at, usable_rows
 from handrail.data.read import read_bytes, read_table
 from handrail.data.table import Table
@@ -183,3 +185,20 @@ def test_the_mark_of_one_column_tells_how_the_others_are_written() -> None:
     area, size = look_at(read_bytes(b"area;size;label\n" + rows.encode(), "x.csv")).inputs()
     assert area.parse("12.667") == 12667
     assert size.parse("3,5") == 3.5
+
+
+def test_a_word_that_means_missing_is_missing_where_the_model_is_trained_and_tested(tmp_path: Path) -> None:
+    sizes = [str(value) if row % 10 else "unkn" for row, value in enumerate(NOISE)]
+    labels = ["unkn" if row % 12 == 0 else "ab"[value > 0] for row, value in enumerate(NOISE)]
+    rows = {"size": sizes, "noise": NOISE[::-1], "label": labels}
+    model = handrail.train(rows, test=rows, missing=["UNKN"], trials=1, home=tmp_path)
+    size, _ = model.signature.inputs
+    assert size.kind == "number"
+    assert model.signature.output.labels == ("a", "b")
+    assert model.report["rows"] == {"train": 110, "test": 110}
+    assert any("'UNKN' means missing in 22 cells" in warning for warning in model.report["warnings"])
+
+
+def test_a_word_that_no_cell_holds_is_told() -> None:
+    table = read_table({"noise": NOISE, "label": ["a", "b"] * 60})
+    assert any("no cell is 'n/v'" in note for note in look_at(table, missing=["n/v"]).notes)

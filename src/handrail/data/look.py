@@ -11,6 +11,7 @@ import numpy as np
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.signature import Field
 from handrail.core.values import Cell, is_blank, is_missing, to_word
+from handrail.data.cleaning import notes_on_words, without_words
 from handrail.data.kinds import Seen, field_of, seen
 from handrail.data.leaks import duplicate_of, gives_away, gives_away_amount, twins_of
 from handrail.data.numbers import decimal_mark
@@ -38,7 +39,7 @@ def look_at(
 ) -> Look:
     """The look of a table. Raises HandrailError ("data") where nothing can be learnt from it."""
     _refuse_shape(table)
-    columns = _with_missing(table.columns, missing)
+    columns = without_words(table, missing).columns
     asked = _checked_kinds(kinds or {}, columns)
     decimal = decimal_mark(columns, table.separator)
     found = {name: _seen_as(name, cells, asked.get(name), decimal) for name, cells in columns.items()}
@@ -58,7 +59,7 @@ def look_at(
     )
     target_field = _target_field(name, found[name], question, columns[name])
     looks = []
-    notes = list(question.notes)
+    notes = [*notes_on_words(table, missing), *question.notes]
     for other, cells in columns.items():
         if other == name:
             looks.append(_column(other, found[other], cells, "the answer to predict", None, used=False))
@@ -114,16 +115,6 @@ def _refuse_shape(table: Table) -> None:
     if len(table.columns) > MOST_COLUMNS:
         problem = f"{len(table.columns):,} columns; at most {MOST_COLUMNS:,} are looked at"
         raise HandrailError("data", problem, "leave columns out that cannot matter", where=table.source)
-
-
-def _with_missing(columns: dict[str, list[Cell]], missing: Sequence[str]) -> dict[str, list[Cell]]:
-    if not missing:
-        return columns
-    words = {word.casefold() for word in missing}
-    return {
-        name: [None if isinstance(cell, str) and cell.strip().casefold() in words else cell for cell in cells]
-        for name, cells in columns.items()
-    }
 
 
 def _checked_kinds(kinds: Mapping[str, str], columns: Mapping[str, Sequence[Cell]]) -> dict[str, str]:

@@ -1,0 +1,39 @@
+"""The table as it was understood: what means missing is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from handrail.core.values import Cell
+from handrail.data.table import Table
+
+
+def without_words(table: Table, missing: Sequence[str]) -> Table:
+    """The table in which cells that hold one of these words, in any case, hold nothing."""
+    if not missing:
+        return table
+    words = {word.strip().casefold() for word in missing}
+    return replace(
+        table, columns={name: [_kept(cell, words) for cell in cells] for name, cells in table.columns.items()}
+    )
+
+
+def notes_on_words(table: Table, missing: Sequence[str]) -> list[str]:
+    """What came of each word that was said to mean missing, in a table that still holds it."""
+    return [_note(word, _count(table, word)) for word in missing]
+
+
+def _kept(cell: Cell, words: set[str]) -> Cell:
+    return None if isinstance(cell, str) and cell.strip().casefold() in words else cell
+
+
+def _count(table: Table, word: str) -> int:
+    words = {word.strip().casefold()}
+    return sum(_kept(cell, words) is None and cell is not None for cells in table.columns.values() for cell in cells)
+
+
+def _note(word: str, count: int) -> str:
+    if not count:
+        return f"no cell is '{word}': saying that it means missing changes nothing"
+    return f"'{word}' means missing in {count:,} cells; where the model is asked, leave such a value out or empty"
