@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import signal
 import socket
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -389,8 +391,49 @@ def test_a_home_that_cannot_be_written_is_named(
     monkeypatch.setenv("HANDRAIL_HOME", home)
     done = cli("train", str(reviews_file(tmp_path, 60)), "--trials", "1")
     done.refused(5, home)
-    assert cli("models").status == 0
+    if place == "/proc/handrail":
+        assert cli("models").status == 0
+    else:
+        cli("models").refused(5, "is a file, not a folder", "set HANDRAIL_HOME")
     assert cli("doctor").status == 5
+
+
+# What a power cut or a program gone wild leaves of the store
+
+
+def test_a_damaged_database_is_mended_in_one_line_and_costs_no_training(own: Path, tmp_path: Path, cli: Cli) -> None:
+    path = str(reviews_file(tmp_path, 60))
+    sound = (own / "handrail.db").read_bytes()
+    for damaged in (os.urandom(8192), sound[:4096] + os.urandom(len(sound) - 4096)):
+        (own / "handrail.db").write_bytes(damaged)
+        done = cli("train", path, "--trials", "1", "--name", "reviews")
+        assert done.status == 0, done.err
+        assert done.err.count("the database was damaged") == 1
+    assert "reviews@3" in cli("models").out
+    (own / "handrail.db").write_bytes(os.urandom(8192))
+    assert "the database was damaged" in cli("doctor").err
+    assert cli("doctor").err == ""
+
+
+def test_a_database_of_a_newer_handrail_is_refused_before_training(own: Path, tmp_path: Path, cli: Cli) -> None:
+    with contextlib.closing(sqlite3.connect(own / "handrail.db")) as database:
+        database.execute("pragma user_version = 9")
+    done = cli("train", str(reviews_file(tmp_path, 60)), "--trials", "1")
+    done.refused(4, "of shape 9", "pip install --upgrade handrail")
+    assert "judged by" not in done.err
+
+
+def test_the_doctor_names_aliases_that_are_off_and_what_killed_commands_left(own: Path, cli: Cli) -> None:
+    (own / "models/churn/aliases.json").write_text('{"production": 7}')
+    (own / "models/reviews/aliases.json").write_text("[")
+    (own / "models/.draft-x").mkdir()
+    done = cli("doctor")
+    assert done.status == 5
+    assert "handrail models unalias churn production" in " ".join(done.out.split())
+    assert "remove that file" in " ".join(done.out.split())
+    assert "unfinished" in done.out
+    assert cli("models", "unalias", "churn", "production").status == 0
+    assert "churn@1" in cli("models").out
 
 
 def test_without_any_home_the_variable_is_named(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

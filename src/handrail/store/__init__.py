@@ -14,14 +14,18 @@ from typing import Any
 
 from handrail.core.bundle import MODEL_NAME, open_bundle, strict_json, to_json
 from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.core.events import Tell, Warned, quiet
 from handrail.core.files import disk_errors, drafted_folder, publish_folder, read_limited, remove_folder, write_bytes
 from handrail.store.archive import read_archive, write_archive
-from handrail.store.database import open_database
-from handrail.store.home import default_home
+from handrail.store.database import database_errors, open_database
+from handrail.store.home import default_home, refuse_file
 from handrail.store.runs import Run
+from handrail.store.sweeping import left_behind, sweep
 
 ALIASES = "aliases.json"
-MAX_ALIASES_BYTES = 2**20
+NUMBERS = "numbers.json"
+DATABASE = "handrail.db"
+MAX_JSON_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,14 @@ class ModelEntry:
 
 
 class Store:
-    """Where models live: `HOME/models/<name>/<version>/`. Opening it writes nothing."""
+    """Where models live: `HOME/models/<name>/<version>/`. Opening it writes nothing.
 
-    def __init__(self, home: Path | None = None) -> None:
+    It tells when it had to mend something: a database that was damaged, aliases that cannot be read.
+    """
+
+    def __init__(self, home: Path | None = None, *, tell: Tell = quiet) -> None:
         self.home = Path(home) if home is not None else default_home()
+        self._tell = tell
         self.models_folder = self.home / "models"
 
     def find(self, reference: str) -> Path:
@@ -58,12 +66,12 @@ class Store:
             return self.models_folder / name / str(versions[-1])
         number = int(version) if re.fullmatch(r"\d{1,9}", version) else self.aliases(name).get(version)
         if number not in versions:
-            known = listed([*map(str, versions), *self.aliases(name)])
-            raise HandrailError("not_found", f"'{name}' has no version '{version}'", f"it has {known}")
+            raise self._no_version(name, version, number)
         return self.models_folder / name / str(number)
 
     def names(self) -> list[str]:
-        """All model names, sorted."""
+        """All model names, sorted. Raises HandrailError ("environment") where the home is a file."""
+        refuse_file(self.home)
         if not self.models_folder.is_dir():
             return []
         found = (item.name for item in self.models_folder.iterdir() if MODEL_NAME.fullmatch(item.name))
@@ -81,17 +89,19 @@ class Store:
         path = self.models_folder / name / ALIASES
         if not path.is_file():
             return {}
-        found = strict_json(read_limited(path, MAX_ALIASES_BYTES), path, ALIASES)
-        if not isinstance(found, dict):
-            raise HandrailError("bundle", "the aliases are no object", f"remove {ALIASES} there", where=str(path))
-        return {str(alias): int(version) for alias, version in found.items() if isinstance(version, int)}
+        try:
+            return _numbers_in(path)
+        except HandrailError as error:
+            problem = f"the aliases of '{name}' cannot be read: {error.problem}"
+            mend = f"remove that file; the versions stay: handrail models alias {name}@N ALIAS sets an alias again"
+            raise HandrailError("bundle", problem, mend, where=str(path)) from error
 
     def models(self) -> list[ModelEntry]:
         """Every version of every model, by name, newest first. A damaged bundle is listed with the task "damaged"."""
         entries = []
         for name in self.names():
             versions = self.versions(name)
-            aliases = self.aliases(name)
+            aliases = self._readable_aliases(name)
             for version in reversed(versions):
                 named = tuple(sorted(alias for alias, number in aliases.items() if number == version))
                 entries.append(self._entry(name, version, named, latest=version == versions[-1]))
@@ -101,14 +111,18 @@ class Store:
         """Makes a finished draft the next version of `name` and returns its folder. Numbers are never used twice."""
         check_name(name)
         with self._locked() as database:
-            version = self._next_version(database, name)
+            version = self._highest(database, name) + 1
             final = self.models_folder / name / str(version)
             publish_folder(draft, final)
             database.execute("insert or replace into versions values (?, ?, ?)", (name, version, time.time()))
         return final
 
     def draft(self) -> contextlib.AbstractContextManager[Path]:
-        """A folder on the same disk to build a bundle in; it disappears unless it was published."""
+        """A folder on the same disk to build a bundle in; it disappears unless it was published.
+
+        What killed commands left behind is swept away here.
+        """
+        sweep(self.home)
         return drafted_folder(self.models_folder)
 
     def rename(self, old: str, new: str) -> None:
@@ -118,10 +132,12 @@ class Store:
         with self._locked() as database:
             if (self.models_folder / new).exists():
                 raise HandrailError("conflict", f"'{new}' exists already", "choose another name, or remove that one")
+            highest = self._highest(database, old)
+            self._remember({old: highest, new: max(highest, self._highest(database, new))})
             with disk_errors(self.models_folder / new):
                 (self.models_folder / old).rename(self.models_folder / new)
-            database.execute("delete from versions where name = ?", (new,))
-            database.execute("update versions set name = ? where name = ?", (new, old))
+            copied = "insert or ignore into versions select ?, version, created from versions where name = ?"
+            database.execute(copied, (new, old))
 
     def alias(self, name: str, alias: str, version: int | str | None = None) -> int:
         """Points `name@alias` at a version (the newest by default) and returns its number."""
@@ -135,6 +151,7 @@ class Store:
 
     def unalias(self, name: str, alias: str) -> None:
         """Takes an alias away; the version stays."""
+        self.find(name)
         with self._locked():
             aliases = self.aliases(name)
             if alias not in aliases:
@@ -147,17 +164,17 @@ class Store:
         """Removes one version (`name@3`), or the model with all of them (`name`); returns the numbers removed."""
         name, version = split_reference(reference)
         path = self.find(reference)
-        with self._locked():
-            if version is None or self.versions(name) == [int(path.name)]:
-                removed = self.versions(name)
-                remove_folder(self.models_folder / name)
-                return removed
-            number = int(path.name)
-            kept = {alias: other for alias, other in self.aliases(name).items() if other != number}
-            if kept != self.aliases(name):
+        with self._locked_unless_full() as database:
+            whole = version is None or self.versions(name) == [int(path.name)]
+            removed = self.versions(name) if whole else [int(path.name)]
+            aliases = {} if whole else self.aliases(name)
+            highest = self._highest(database, name)
+            _take_away(self.models_folder / name if whole else path)
+            self._remember({name: highest})
+            kept = {alias: number for alias, number in aliases.items() if number not in removed}
+            if kept != aliases:
                 self._write_aliases(name, kept)
-            remove_folder(path)
-            return [number]
+        return removed
 
     def export(self, reference: str, archive: Path) -> Path:
         """Writes a version as one file that `import_archive` reads; every member is hashed on the way."""
@@ -181,9 +198,13 @@ class Store:
         return self._entry(final.parent.name, int(final.name), (), latest=True)
 
     def refuse_unwritable(self) -> None:
-        """Raises HandrailError ("environment") now rather than after an hour of work."""
-        with self.draft():
+        """Raises HandrailError now rather than after an hour of work: a disk, a lock or a database that is off."""
+        with self.draft(), self._locked():
             pass
+
+    def left_behind(self) -> list[Path]:
+        """Drafts and runs of commands that were killed, or that are at work now."""
+        return left_behind(self.home)
 
     def run(self, key: str) -> Run:
         """The saved pieces of a training run with this key (see `train`)."""
@@ -191,7 +212,7 @@ class Store:
 
     def runs(self) -> list[dict[str, Any]]:
         """Finished trainings, newest first: name, version, seconds, when."""
-        if not (self.home / "handrail.db").exists():
+        if not (self.home / DATABASE).exists():
             return []
         with self._locked() as database:
             rows = database.execute(
@@ -207,12 +228,7 @@ class Store:
     def rebuild(self) -> int:
         """Makes the database anew from the bundles; returns how many versions there are."""
         with self._locked() as database:
-            database.execute("delete from versions")
-            found = [(name, version) for name in self.names() for version in self.versions(name)]
-            for name, version in found:
-                created = (self.models_folder / name / str(version) / "manifest.json").stat().st_mtime
-                database.execute("insert into versions values (?, ?, ?)", (name, version, created))
-        return len(found)
+            return self._refilled(database)
 
     def _entry(self, name: str, version: int, aliases: tuple[str, ...], *, latest: bool) -> ModelEntry:
         folder = self.models_folder / name / str(version)
@@ -223,26 +239,80 @@ class Store:
             task, size = "damaged", 0
         return ModelEntry(name, version, task, aliases, latest, size, folder.stat().st_mtime)
 
-    def _next_version(self, database: sqlite3.Connection, name: str) -> int:
-        (highest,) = database.execute("select max(version) from versions where name = ?", (name,)).fetchone()
-        return max([highest or 0, *self.versions(name)]) + 1
+    def _no_version(self, name: str, version: str, number: int | None) -> HandrailError:
+        if number is not None and not version.isdigit():
+            problem = f"'{name}@{version}' leads to version {number}, which is not there"
+            return HandrailError(
+                "not_found", problem, f"handrail models alias {name} {version} points it at the newest"
+            )
+        there = self.versions(name)
+        aliases = [alias for alias, led in self._readable_aliases(name).items() if led in there]
+        known = listed([*map(str, there), *aliases])
+        return HandrailError("not_found", f"'{name}' has no version '{version}'", f"it has {known}")
+
+    def _readable_aliases(self, name: str) -> dict[str, int]:
+        """The aliases, or none and a warning: one broken file must not hide every model."""
+        try:
+            return self.aliases(name)
+        except HandrailError as error:
+            self._tell(Warned(f"{error.problem} ({error.where}): {error.mend}"))
+            return {}
+
+    def _highest(self, database: sqlite3.Connection | None, name: str) -> int:
+        """The highest number that a version of this name ever had, 0 where there was none."""
+        found = [0, *self.versions(name)]
+        with contextlib.suppress(HandrailError):
+            found.append(_numbers_in(self.home / NUMBERS).get(name, 0))
+        if database is not None:
+            (highest,) = database.execute("select max(version) from versions where name = ?", (name,)).fetchone()
+            found.append(highest or 0)
+        return max(found)
+
+    def _remember(self, numbers: dict[str, int]) -> None:
+        """Keeps numbers of versions that go, so that they are not used again even when the database goes, too."""
+        known: dict[str, int] = {}
+        with contextlib.suppress(HandrailError):
+            known = _numbers_in(self.home / NUMBERS)
+        write_bytes(self.home / NUMBERS, to_json({**known, **numbers}))
 
     def _write_aliases(self, name: str, aliases: dict[str, int]) -> None:
         write_bytes(self.models_folder / name / ALIASES, to_json(aliases))
 
+    def _refilled(self, database: sqlite3.Connection) -> int:
+        found = [(name, version) for name in self.names() for version in self.versions(name)]
+        database.execute("delete from versions")
+        for name, version in found:
+            created = (self.models_folder / name / str(version)).stat().st_mtime
+            database.execute("insert into versions values (?, ?, ?)", (name, version, created))
+        return len(found)
+
+    def _mended(self, database: sqlite3.Connection) -> None:
+        count = self._refilled(database)
+        versions = "1 version" if count == 1 else f"{count:,} versions"
+        self._tell(
+            Warned(f"the database was damaged: it was made anew from {versions}, and kept as {DATABASE}.damaged")
+        )
+
     @contextlib.contextmanager
     def _locked(self) -> Iterator[sqlite3.Connection]:
         """The database inside one write transaction: two acts on a store come one after the other."""
-        database = open_database(self.home / "handrail.db")
-        try:
+        path = self.home / DATABASE
+        with contextlib.closing(open_database(path, self._mended)) as database, database_errors(path):
             database.execute("begin immediate")
             yield database
             database.execute("commit")
-        except sqlite3.OperationalError as error:
-            problem = f"the database is not to be had: {error}"
-            raise HandrailError("conflict", problem, "wait for the other command to end, then try again") from error
-        finally:
-            database.close()
+
+    @contextlib.contextmanager
+    def _locked_unless_full(self) -> Iterator[sqlite3.Connection | None]:
+        """`_locked`, or None where there is no space even for that: freeing space must not need any."""
+        with contextlib.ExitStack() as stack:
+            database = None
+            try:
+                database = stack.enter_context(self._locked())
+            except HandrailError as error:
+                if error.code != "environment":
+                    raise
+            yield database
 
 
 def split_reference(reference: str) -> tuple[str, str | None]:
@@ -266,9 +336,20 @@ def check_name(name: str) -> str:
     return name
 
 
-def free_bytes(home: Path) -> int:
-    """Free space on the disk where a store is or would be."""
-    folder = home
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+def _numbers_in(path: Path) -> dict[str, int]:
+    """word → number, as aliases are kept. Raises HandrailError where the file is not that."""
+    found = strict_json(read_limited(path, MAX_JSON_BYTES), path, path.name)
+    if not isinstance(found, dict):
+        raise HandrailError("bundle", f"{path.name} is not an object", f"remove {path.name} there", where=str(path))
+    return {word: number for word, number in found.items() if type(number) is int}
+
+
+def _take_away(folder: Path) -> None:
+    """Name first, content second; on a disk too full for that, content at once."""
+    try:
+        remove_folder(folder)
+    except HandrailError as error:
+        if error.code != "environment":
+            raise
+        with disk_errors(folder):
+            shutil.rmtree(folder)

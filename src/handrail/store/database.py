@@ -1,33 +1,110 @@
-"""The SQLite file: migrations are numbered functions in a list; commits survive a power cut."""
+"""The SQLite file: migrations are numbered functions in a list; a damaged file is set aside and made anew."""
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from handrail.core.errors import HandrailError
-from handrail.core.files import disk_errors
+from handrail.core.files import disk_errors, sync_folder
+from handrail.store.home import free_bytes
 
 WAIT_S = 10.0
+# With less free than this, what SQLite calls an I/O error is a full disk.
+FULL_BYTES = 2**20
 
 
-def open_database(path: Path) -> sqlite3.Connection:
-    """An open database of the newest shape. Raises HandrailError when it is unreadable or of a newer Handrail."""
+def open_database(path: Path, refill: Callable[[sqlite3.Connection], object]) -> sqlite3.Connection:
+    """An open, sound database of the newest shape. A damaged one is kept as `handrail.db.damaged`, beside a new one
+    that `refill` fills.
+
+    Raises HandrailError when it is unreadable or of a newer Handrail.
+    """
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
+    with database_errors(path):
+        try:
+            return _sound(path)
+        except sqlite3.DatabaseError as error:
+            if not _is_damage(error):
+                raise
+        with _alone_in(path.parent):
+            return _made_anew(path, refill)
+
+
+@contextlib.contextmanager
+def database_errors(path: Path) -> Iterator[None]:
+    """Turns what SQLite says of the database into an error with a mend."""
     try:
-        database = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _problem(error, path) from error
+
+
+def _sound(path: Path) -> sqlite3.Connection:
+    """Raises sqlite3.DatabaseError for what cannot be opened, and for damage that SQLite would meet only later."""
+    database = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
+    try:
         _write_ahead(database)
         database.execute("pragma synchronous = full")
         migrate(database)
-    except sqlite3.DatabaseError as error:
-        with contextlib.suppress(NameError, sqlite3.Error):
-            database.close()
-        raise _refusal(error, path) from error
+        _refuse_damage(database)
+    except BaseException:
+        database.close()
+        raise
     return database
+
+
+def _refuse_damage(database: sqlite3.Connection) -> None:
+    (said,) = database.execute("pragma quick_check(1)").fetchone()
+    if said != "ok":
+        raise sqlite3.DatabaseError(said)
+    database.execute("select name, version, created from versions limit 1").fetchall()
+    database.execute("select name, version, seconds, finished from runs limit 1").fetchall()
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return not isinstance(error, sqlite3.OperationalError) or "no such" in str(error)
+
+
+def _made_anew(path: Path, refill: Callable[[sqlite3.Connection], object]) -> sqlite3.Connection:
+    """Somebody else may have made it while we waited: then theirs is opened."""
+    try:
+        return _sound(path)
+    except sqlite3.DatabaseError as error:
+        if not _is_damage(error):
+            raise
+    _set_aside(path)
+    database = _sound(path)
+    refill(database)
+    return database
+
+
+def _set_aside(path: Path) -> None:
+    """Moves the file with its journal away; the one set aside before goes."""
+    with disk_errors(path):
+        for ending in ("", "-wal", "-shm"):
+            kept = path.with_name(f"{path.name}.damaged{ending}")
+            kept.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                path.with_name(path.name + ending).replace(kept)
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One at a time: of two that find the same damage, the second must not set aside what the first has made."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write_ahead(database: sqlite3.Connection) -> None:
@@ -44,12 +121,19 @@ def _write_ahead(database: sqlite3.Connection) -> None:
             return
 
 
-def _refusal(error: sqlite3.DatabaseError, path: Path) -> HandrailError:
-    if isinstance(error, sqlite3.OperationalError):
-        problem, mend = f"cannot open the database: {error}", "set HANDRAIL_HOME to a folder you may write"
-        return HandrailError("environment", problem, mend, where=str(path))
-    mend = f"remove {path.name} there: it is made again from the models"
-    return HandrailError("bundle", f"the database is damaged: {error}", mend, where=str(path))
+def _problem(error: sqlite3.DatabaseError, path: Path) -> HandrailError:
+    said = str(error)
+    if _is_damage(error):
+        problem, mend = f"the database is damaged: {said}", "run the command again: it is made anew from the models"
+        return HandrailError("bundle", problem, mend, where=str(path))
+    if "locked" in said or "busy" in said:
+        mend = "wait for the other command to end, then try again"
+        return HandrailError("conflict", f"the database is not to be had: {said}", mend, where=str(path))
+    if "full" in said or ("I/O" in said and free_bytes(path.parent) < FULL_BYTES):
+        mend = "free some space (handrail models remove NAME does), or set HANDRAIL_HOME to a folder on another disk"
+        return HandrailError("environment", "the disk is full", mend, where=str(path))
+    mend = "set HANDRAIL_HOME to a folder you may write"
+    return HandrailError("environment", f"cannot use the database: {said}", mend, where=str(path))
 
 
 def migrate(database: sqlite3.Connection) -> None:

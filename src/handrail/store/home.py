@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -22,3 +23,23 @@ def default_home() -> Path:
         return user / "Library" / "Application Support" / "handrail"
     data = os.environ.get("XDG_DATA_HOME") or os.environ.get("LOCALAPPDATA")
     return (Path(data) if data and Path(data).is_absolute() else user / ".local" / "share") / "handrail"
+
+
+def refuse_file(home: Path) -> None:
+    """Raises HandrailError ("environment") where a file stands in the way of a store."""
+    folder = _nearest(home)
+    if not folder.is_dir():
+        where = "HANDRAIL_HOME" if folder == home else str(folder)
+        raise HandrailError(
+            "environment", f"{where} is a file, not a folder", "set HANDRAIL_HOME to a folder", where=str(home)
+        )
+
+
+def free_bytes(home: Path) -> int:
+    """Free space on the disk where a store is or would be."""
+    return shutil.disk_usage(_nearest(home)).free
+
+
+def _nearest(home: Path) -> Path:
+    """The folder, or the first above it that is there."""
+    return next(folder for folder in (home, *home.parents) if folder.exists())

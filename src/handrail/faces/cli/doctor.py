@@ -8,14 +8,17 @@ import platform
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from handrail import __version__
 from handrail.core.errors import HandrailError
-from handrail.faces.cli.options import shared
-from handrail.faces.cli.printing import put, put_heading, put_json, put_table, size_words
+from handrail.faces.cli.options import opened_store, shared
+from handrail.faces.cli.printing import counted, put, put_heading, put_json, put_table, size_words
+
+if TYPE_CHECKING:
+    from handrail.store import Store
 
 NEEDED = ("numpy", "onnxruntime", "orjson", "httptools", "uvloop", "click", "rich")
 EXTRAS = {
@@ -71,11 +74,9 @@ def packages() -> Lines:
 
 def store() -> Lines:
     """Where models are kept, whether one may write there, how many there are, which bases are at hand."""
-    from handrail.store import Store
-
     lines: Lines = []
     try:
-        here = Store()
+        here = opened_store()
         lines.append(_writable(here.home))
         lines.append(_disk(here.home))
         entries = here.models()
@@ -86,7 +87,9 @@ def store() -> Lines:
     damaged = [f"{entry.name}@{entry.version}" for entry in entries if entry.task == "damaged"]
     lines.append(("✓", "models", f"{len({entry.name for entry in entries})}, versions: {len(entries)}"))
     lines += [("✗", name, f"damaged: handrail models remove {name} --yes") for name in damaged]
+    lines += _aliases(here)
     lines.append(_database(here))
+    lines += _left_behind(here)
     return lines + _bases(here.home)
 
 
@@ -114,7 +117,7 @@ def _disk(home: Path) -> tuple[str, str, str]:
     return ("✓" if free > LEAST_FREE_BYTES else "✗", "disk", f"{size_words(free)} free")
 
 
-def _database(here: Any) -> tuple[str, str, str]:
+def _database(here: Store) -> tuple[str, str, str]:
     path = here.home / "handrail.db"
     if not path.exists():
         return ("✓", "database", "none yet: it is made when needed")
@@ -123,6 +126,31 @@ def _database(here: Any) -> tuple[str, str, str]:
     except HandrailError as error:
         return ("✗", "database", f"{error.problem}: {error.mend}")
     return ("✓", "database", f"{runs} finished trainings remembered; it can be made again from the models")
+
+
+def _aliases(here: Store) -> Lines:
+    """A line for each alias that leads nowhere, or that cannot be read."""
+    lines: Lines = []
+    for name in here.names():
+        try:
+            led = here.aliases(name)
+        except HandrailError as error:
+            lines.append(("✗", name, f"{error.problem} ({error.where}): {error.mend}"))
+            continue
+        gone = [alias for alias, version in led.items() if version not in here.versions(name)]
+        lines += [("✗", f"{name}@{alias}", f"leads nowhere: handrail models unalias {name} {alias}") for alias in gone]
+    return lines
+
+
+def _left_behind(here: Store) -> Lines:
+    from handrail.store.sweeping import size_bytes
+
+    found = here.left_behind()
+    if not found:
+        return []
+    what = counted(len(found), "draft or run", "drafts and runs")
+    said = f"{what}, {size_words(size_bytes(found))}: the old ones go when a model is saved"
+    return [("–", "unfinished", said)]
 
 
 def _bases(home: Path) -> Lines:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from handrail.faces.cli.options import once, shared
+from handrail.faces.cli.options import once, opened_store, shared
 from handrail.faces.cli.printing import put, put_json
 
 
@@ -19,11 +19,11 @@ def command(file: str, name: str | None, as_json: bool) -> None:
     is hashed, and it must give its own answers again before it is kept.
     """
     from handrail.model import load
-    from handrail.store import Store, check_name
+    from handrail.store import check_name
 
     if name is not None:
         check_name(name)
-    entry = Store().import_archive(Path(file), name, approve=lambda folder: load(folder).check())
+    entry = opened_store().import_archive(Path(file), name, approve=lambda folder: load(folder).check())
     if as_json:
         put_json({"model": f"{entry.name}@{entry.version}", **entry.as_dict()})
     else:

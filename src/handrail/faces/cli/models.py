@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handrail.core.errors import HandrailError, closest, listed
-from handrail.faces.cli.options import opened, shared
+from handrail.faces.cli.options import opened, opened_store, shared
 from handrail.faces.cli.printing import put, put_heading, put_json, put_table, size_words
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ def list_models(as_json: bool) -> None:
 
 def put_models(as_json: bool) -> None:
     """All models, newest version first."""
-    from handrail.store import Store
-
-    store = Store()
+    store = opened_store()
     entries = store.models()
     if as_json:
         put_json({"home": str(store.home), "models": [entry.as_dict() for entry in entries]})
@@ -98,10 +96,10 @@ def show(name: str, as_json: bool) -> None:
 @shared
 def rename(old: str, new: str, as_json: bool) -> None:
     """Give a model, with all its versions and aliases, another name."""
-    from handrail.store import Store, check_name
+    from handrail.store import check_name
 
     check_name(old)
-    Store().rename(old, new)
+    opened_store().rename(old, new)
     _done(as_json, {"old": old, "new": new}, f"'{old}' is now called '{new}'")
 
 
@@ -111,10 +109,10 @@ def rename(old: str, new: str, as_json: bool) -> None:
 @shared
 def alias(name: str, alias: str, as_json: bool) -> None:
     """Point NAME@ALIAS at a version: the newest, or the one in NAME@2."""
-    from handrail.store import Store, split_reference
+    from handrail.store import split_reference
 
     model, version = split_reference(name)
-    number = Store().alias(model, alias, version)
+    number = opened_store().alias(model, alias, version)
     _done(as_json, {"name": model, "alias": alias, "version": number}, f"{model}@{alias} is {model}@{number}")
 
 
@@ -124,9 +122,9 @@ def alias(name: str, alias: str, as_json: bool) -> None:
 @shared
 def unalias(name: str, alias: str, as_json: bool) -> None:
     """Take an alias away; the version stays."""
-    from handrail.store import Store, check_name
+    from handrail.store import check_name
 
-    Store().unalias(check_name(name), alias)
+    opened_store().unalias(check_name(name), alias)
     _done(as_json, {"name": name, "alias": alias}, f"'{name}' has no alias '{alias}' any more")
 
 
@@ -136,9 +134,9 @@ def unalias(name: str, alias: str, as_json: bool) -> None:
 @shared
 def remove(name: str, yes: bool, as_json: bool) -> None:
     """Remove one version (NAME@2), or a model with all its versions (NAME)."""
-    from handrail.store import Store, split_reference
+    from handrail.store import split_reference
 
-    store = Store()
+    store = opened_store()
     store.find(name)
     model, version = split_reference(name)
     what = f"{model}@{version}" if version else f"{model} with {len(store.versions(model))} version(s)"

@@ -14,6 +14,7 @@ from handrail.core.errors import HandrailError
 
 if TYPE_CHECKING:
     from handrail.model import Model
+    from handrail.store import Store
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Reader = Callable[[str, str], Any]
@@ -73,6 +74,14 @@ def opened(reference: str) -> Model:
     from handrail.model import load
 
     return load(reference_of(reference))
+
+
+def opened_store() -> Store:
+    """The user's store; what it had to mend is said on stderr."""
+    from handrail.faces.cli.drawing import tell_plainly
+    from handrail.store import Store
+
+    return Store(tell=tell_plainly)
 
 
 def reference_of(text: str) -> str | Path:
