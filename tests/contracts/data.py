@@ -22,6 +22,27 @@ def reviews(rows: int = 240) -> Columns:
     return {"text": texts, "label": labels}
 
 
+def topics(rows: int = 240) -> Columns:
+    """Text with one label of four, of which one head each is fitted."""
+    draw = random.Random(4)
+    words = {
+        "food": ["bread", "cheese", "soup", "apple"],
+        "sport": ["goal", "team", "match", "run"],
+        "money": ["bank", "loan", "cash", "price"],
+        "art": ["paint", "song", "stage", "poem"],
+    }
+    plain = ["there was", "we saw", "a little", "some of the", "last week", "not much"]
+    texts, labels = [], []
+    for number in range(rows):
+        label = list(words)[number % 4]
+        other = draw.choice(list(words))
+        said = [*draw.sample(words[label], 2), *draw.sample(words[other], 1), *draw.sample(plain, 3)]
+        draw.shuffle(said)
+        texts.append(" ".join(said) + f" {draw.randint(0, 999)}")
+        labels.append(label)
+    return {"text": texts, "topic": labels}
+
+
 def customers(rows: int = 300) -> Columns:
     """Numbers, a category, a boolean, a date, gaps; the label follows from some of them."""
     draw = random.Random(1)
@@ -56,3 +77,5 @@ EVERY_TASK = {
     "tabular-classification": (customers, "churned"),
     "tabular-regression": (houses, "price"),
 }
+# What a task does otherwise when the data are of another kind: (task, make, target).
+OTHER_CASES = (("text-classification", topics, "topic"),)

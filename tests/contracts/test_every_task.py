@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +15,28 @@ import handrail
 from handrail.core.events import Event, Planned, Tried
 from handrail.core.registry import TASKS, task_part
 from handrail.model import Model
-from tests.contracts.data import EVERY_TASK
+from tests.contracts.data import EVERY_TASK, OTHER_CASES, Columns
 
+Case = tuple[str, Callable[[], Columns], str]
+CASES: list[Case] = [*((task, *EVERY_TASK[task]) for task in sorted(TASKS)), *OTHER_CASES]
 HEAVY = ("sklearn", "scipy", "pandas", "torch", "transformers", "lightgbm", "onnx", "rich")
 
 
-@pytest.fixture(scope="module", params=sorted(TASKS))
-def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, list[Event]]:
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]} of {case[2]}")
+def case(request: pytest.FixtureRequest) -> Case:
+    found: Case = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def trained(case: Case, tmp_path_factory: pytest.TempPathFactory) -> tuple[Model, list[Event]]:
     """A model of each task, with what was told while it was trained."""
-    make, target = EVERY_TASK[request.param]
+    task, make, target = case
     told: list[Event] = []
     model = handrail.train(
         make(), target=target, name="m", trials=2, home=tmp_path_factory.mktemp("home"), tell=told.append
     )
-    assert model.manifest.task == request.param
+    assert model.manifest.task == task
     return model, told
 
 
@@ -73,9 +82,11 @@ def test_an_answer_can_be_explained(trained: tuple[Model, list[Event]]) -> None:
     assert all(np.isfinite(part["contribution"]) for part in parts)
 
 
-def test_the_same_trials_and_seed_give_the_same_bytes(trained: tuple[Model, list[Event]], tmp_path: Path) -> None:
+def test_the_same_trials_and_seed_give_the_same_bytes(
+    case: Case, trained: tuple[Model, list[Event]], tmp_path: Path
+) -> None:
     model, _ = trained
-    make, target = EVERY_TASK[model.manifest.task]
+    _, make, target = case
     again = handrail.train(make(), target=target, name="m", trials=2, home=tmp_path)
     for path in sorted(model.bundle.path.rglob("*")):
         if path.is_file():

@@ -268,9 +268,8 @@ def _learning_curve(job: Job, data: Data, target: Target) -> list[dict[str, floa
         part = dataclasses.replace(
             data, x=data.x[some], y=data.y[some], folds=np.where(inside[some], 0, 1), replay=data.x[:1]
         )
-        piece = fit_shape(
-            quick, dataclasses.replace(part, folds=part.folds), min(2.0, job.clock.left() / 4), lambda fold: None
-        )
+        allowed_s = job.clock.left() if job.order.trials else min(2.0, job.clock.left() / 4)
+        piece = fit_shape(quick, part, allowed_s, lambda fold: None)
         loss = part.loss(piece.out_of_fold[part.folds == 0], part.folds == 0)
         found.append({"rows": len(rows), "score": float(f"{_shown(loss, target):.6g}")})
     return found

@@ -196,7 +196,7 @@ def _margins(job: Job, rung: Rung, blocks: Blocks, answers: np.ndarray, folds: n
         if fold and job.clock.left() < fold_s * (1 + FINISH_SHARE):
             break
         inside = folds == fold
-        weights, biases = fit_heads(features[~inside], signs_of(answers[~inside]), rung.strength, _threads(job))  # type: ignore[index]
+        weights, biases = fit_heads(features[~inside], signs_of(answers[~inside]), rung.strength, _head_threads(job))  # type: ignore[index]
         margins[inside] = features[inside] @ weights + biases  # type: ignore[index]
         total = job.plan.time_s or 0.0
         job.tell(Progress(f"{rung.name}, fold {fold + 1} of {count}", min(job.clock.spent(), total), total))
@@ -207,6 +207,11 @@ def _margins(job: Job, rung: Rung, blocks: Blocks, answers: np.ndarray, folds: n
 
 def _threads(job: Job) -> int:
     return int(job.plan.settings["threads"])
+
+
+def _head_threads(job: Job) -> int:
+    """One where trials are counted: heads that are fitted side by side draw from one random generator (see `heads`)."""
+    return _threads(job) if job.order.trials is None else 1
 
 
 def _vectors(job: Job, texts: list[str], others: list[str]) -> Vectors | None:
@@ -272,7 +277,7 @@ def _fitted(
     from handrail.tasks.text_classification.export import exported
 
     rung, problem = best.rung, job.look.problem
-    weights, biases = fit_heads(blocks.of(rung), signs_of(answers), rung.strength, _threads(job))
+    weights, biases = fit_heads(blocks.of(rung), signs_of(answers), rung.strength, _head_threads(job))
     used = vectors if rung.scale else None
     replay = Blocks(_sparse(ngrams, others), None if used is None else used.replay)
     native = probabilities(replay.of(rung) @ weights + biases, best.temperature, problem)
@@ -346,7 +351,7 @@ def _learning_curve(job: Job, blocks: Blocks, answers: np.ndarray, folds: np.nda
         rows = np.sort(pool[: max(10, int(share * len(pool)))])
         if time.monotonic() - started > 0.08 * job.clock.left():
             return []
-        weights, biases = fit_heads(features[rows], signs_of(answers[rows]), 1.0, _threads(job))  # type: ignore[index]
+        weights, biases = fit_heads(features[rows], signs_of(answers[rows]), 1.0, _head_threads(job))  # type: ignore[index]
         margins = features[inside] @ weights + biases  # type: ignore[index]
         temperature = honest_temperature(margins, answers[inside], job.look.problem)
         loss = mean_log_loss(margins, answers[inside], temperature, job.look.problem)

@@ -16,6 +16,7 @@ def fit_heads(features: Any, signs: np.ndarray, strength: float, threads: int) -
     """`(inputs, outputs)` weights and `(outputs,)` biases. `signs` (rows, outputs): +1 where the label holds.
 
     Support vector machines with squared hinge loss (Fan et al. 2008, LIBLINEAR): quick, and good at many features.
+    LIBLINEAR's random generator belongs to the process: only one thread gives the same bytes again.
     """
     from sklearn.svm import LinearSVC
 
