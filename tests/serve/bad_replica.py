@@ -17,7 +17,7 @@ honest = Model.timed
 def timed(self, columns):  # type: ignore[no-untyped-def]
     ages = columns["age"].tolist()
     if CRASHES in ages:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSEGV)
     if HANGS in ages:
         threading.Event().wait()
     if FAILS in ages:
@@ -26,4 +26,4 @@ def timed(self, columns):  # type: ignore[no-untyped-def]
 
 
 Model.timed = timed
-replica.main(sys.argv[1], int(sys.argv[2]))
+replica.main(*sys.argv[1:])

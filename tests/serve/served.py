@@ -75,14 +75,25 @@ class Served:
                     connection.shutdown(socket.SHUT_WR)
             return drained(connection)
 
+    def forkservers(self) -> list[int]:
+        """The processes whose parent is the gateway: they hold the models."""
+        return _children(self.process.pid)
+
     def replicas(self) -> list[int]:
-        """The processes whose parent is the gateway."""
-        found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
-        return [int(word) for word in found.split()]
+        """The processes that answer: forked by those that hold the models."""
+        return [replica for forkserver in self.forkservers() for replica in _children(forkserver)]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
         return self.process.wait(timeout=20)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except OSError:
+        return []
+    return [int(word) for word in found.split()]
 
 
 def drained(connection: socket.socket) -> bytes:
@@ -102,6 +113,7 @@ def status_of(answer: bytes) -> int:
 @contextlib.contextmanager
 def serving(folder: Path, **options: Any) -> Iterator[Served]:
     """A real server process, killed at the end if it is still there."""
+    options = {"adoptable_s": 0, **options}
     arguments = [sys.executable, "-W", "error", "-c", START, str(folder), json.dumps(options)]
     with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)

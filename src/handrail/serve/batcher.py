@@ -17,8 +17,10 @@ from handrail.serve.cost import Cost
 from handrail.serve.messages import Header, framed, parted
 from handrail.serve.metrics import PHASES, Metrics
 
-# A request that was in flight when a replica died is tried again alone, once. One that kills twice is not tried again.
-MAX_DEATHS: Final = 2
+# A request that was in flight when a replica crashed is tried again alone, once; one that crashes two is not.
+MAX_CRASHES: Final = 2
+# Replicas that were ended from outside do not speak against a request; only so often is it tried again all the same.
+MAX_TRIES: Final = 10
 QUARANTINE_S: Final = 600.0
 QUARANTINE_SIZE: Final = 1_000
 
@@ -41,7 +43,8 @@ class Work:
     queued: float
     answers: list[bytes] = field(default_factory=list)
     sent: int = 0
-    deaths: int = 0
+    crashes: int = 0
+    tries: int = 0
 
     def is_dead(self, now: float) -> bool:
         """True when its answer would reach nobody; a work past its deadline is told so here."""
@@ -126,17 +129,20 @@ class Batcher:
             self._hand_out(batch, header["failed"], parted(payload, header["rows"]))
         self._pump()
 
-    def lost(self, link: Link) -> None:
-        """A replica died: what it had in flight is pure, so it is tried once more, each request alone."""
+    def lost(self, link: Link, *, crashed: bool = True) -> None:
+        """A replica died: what it had in flight is pure, so it is tried again; after a crash, each request alone."""
         if link in self._idle:
             self._idle.remove(link)
         batch, _ = self._flying.pop(link, ([], 0.0))
         alone = len(batch) == 1
         for work, rows in reversed(batch):
-            work.deaths += 1
-            if work.deaths >= MAX_DEATHS and alone:
+            work.crashes += crashed
+            work.tries += 1
+            if work.crashes >= MAX_CRASHES and alone:
                 self._quarantine_rows(work.rows)
                 work.fail(HandrailError("data", "the model crashed on this request, twice", "send other rows"))
+            if work.tries >= MAX_TRIES:
+                work.fail(HandrailError("bug", "the model's processes were ended again and again", "try again later"))
             if work.future.done():
                 self._waiting_rows -= len(work.rows) - work.sent
                 continue
@@ -202,7 +208,7 @@ class Batcher:
                 queue.popleft()
                 self._waiting_rows -= len(work.rows) - work.sent
                 continue
-            alone = work.deaths > 0 or work.do != "predict"
+            alone = work.crashes > 0 or work.do != "predict"
             if alone and batch:
                 break
             queue.popleft()

@@ -18,7 +18,7 @@ def is_packed(headers: Headers) -> bool:
 
 
 def unpacked(body: bytes, headers: Headers, limits: Limits) -> bytes:
-    """The body as it was before. Raises Refused or HandrailError for one that is damaged, too large, or of no kind read.
+    """The body as it was before. Raises Refused or HandrailError when it is damaged, too large or unknown.
 
     No more than the limit is ever unpacked, however much a small body claims to hold.
     """

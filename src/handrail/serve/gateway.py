@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
 from handrail.model import Model
@@ -20,7 +21,9 @@ from handrail.serve.batcher import Batcher
 from handrail.serve.http import Connection, Shared, sweeping
 from handrail.serve.limits import Limits
 from handrail.serve.metrics import Metrics
-from handrail.serve.pool import Pool, Started
+from handrail.serve.pool import Pool
+from handrail.serve.processes import Started
+from handrail.serve.reload import following
 
 DRAIN_S: Final = 30.0
 BACKLOG: Final = 2048
@@ -32,46 +35,56 @@ class Gateway:
     """Models, served. `run` returns when all is drained after SIGINT or SIGTERM."""
 
     def __init__(
-        self, models: Mapping[str, Model], *, limits: Limits, hang_s: float, command: Sequence[str], access_log: bool
-    ) -> None:
+        self, models: Mapping[str, Model], start: Callable[[Path], Started], *, replicas: int, limits: Limits,
+        hang_s: float, access_log: bool,
+    ) -> None:  # fmt: skip
         self._models = models
+        self._start = start
+        self._replicas = replicas
         self._limits = limits
         self._hang_s = hang_s
-        self._command = command
         self._access_log = access_log
 
     async def run(
-        self, listening: socket.socket, started: Sequence[Sequence[Started]], ready: Callable[[str], None] | None
-    ) -> None:
+        self, listening: socket.socket, started: Sequence[Started], ready: Callable[[str], None] | None,
+        followed: Sequence[str] = (), reload_s: float = 1.0,
+    ) -> None:  # fmt: skip
         loop = asyncio.get_running_loop()
-        versions = [
-            self._version(model, len(first)) for model, first in zip(self._models.values(), started, strict=True)
-        ]
+        first = [self.version(model, one) for model, one in zip(self._models.values(), started, strict=True)]
+        apis = {version.name: Api([version]) for version in first}
         log = _Lines(loop) if self._access_log else None
-        app = App({version.name: Api([version]) for version in versions}, limits=self._limits, access_log=log)
+        app = App(apis, limits=self._limits, access_log=log)
         shared = Shared(app, self._limits, _request_ids())
         with _signals() as stops:
             try:
-                pools = [version.pool.open(first) for version, first in zip(versions, started, strict=True)]
-                if await _unless_stopped(asyncio.gather(*pools), stops):
+                if await _unless_stopped(asyncio.gather(*(version.pool.open() for version in first)), stops):
                     server = await loop.create_server(lambda: Connection(shared), sock=listening, backlog=BACKLOG)
-                    sweeper = asyncio.create_task(sweeping(shared))
+                    aside = [asyncio.create_task(sweeping(shared))]
+                    aside += [asyncio.create_task(following(one, apis, self.version, reload_s)) for one in followed]
                     _tell(ready, listening)
                     gc.collect()
                     gc.freeze()
                     await stops.first.wait()
                     server.close()
                     await _drained(shared, stops)
-                    sweeper.cancel()
+                    for task in aside:
+                        task.cancel()
             finally:
-                await asyncio.gather(*(version.pool.close() for version in versions))
+                pools = {version.pool for version in (*first, *(api.current for api in apis.values()))}
+                await asyncio.gather(*(pool.close() for pool in pools))
                 if log is not None:
                     log.flush()
 
-    def _version(self, model: Model, replicas: int) -> Version:
+    def version(self, model: Model, started: Started | None = None) -> Version:
+        """A version that is to be served; its pool is not open yet. `started` is the fork server it begins with."""
         metrics = Metrics()
         batcher = Batcher(model.name, metrics)
-        pool = Pool(model.bundle.path, batcher, metrics, replicas=replicas, hang_s=self._hang_s, command=self._command)
+        first = [started] if started is not None else []
+
+        def start() -> Started:
+            return first.pop() if first else self._start(model.bundle.path)
+
+        pool = Pool(start, batcher, metrics, replicas=self._replicas, hang_s=self._hang_s)
         return version_of(model, batcher, pool, metrics)
 
 

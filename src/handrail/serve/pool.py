@@ -1,135 +1,53 @@
-"""The replicas of one API: started, asked whether they are ready and there, replaced when they die or hang."""
+"""The replicas of one version: forked, asked whether they are ready and there, replaced when they die or hang."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from handrail.core.errors import HandrailError
 from handrail.serve.batcher import Batcher
-from handrail.serve.messages import Header, Unframer
 from handrail.serve.metrics import Metrics
+from handrail.serve.processes import Ended, ForkServer, Replica, Started, first_of
 
-REPLICA: Final = (sys.executable, "-P", "-m", "handrail.serve.replica")
 TICK_S: Final = 0.25
 PING_EVERY_TICKS: Final = 4
-READY_TIMEOUT_S: Final = 60.0
 LONGEST_BACK_OFF_S: Final = 10.0
 # A replica that was up this long did not die of its start, so the next one comes at once.
-SETTLED_S: Final = 30.0
+SETTLED_S: Final = 1.0
 
 log = logging.getLogger("handrail.serve")
-Started = tuple[subprocess.Popen[bytes], socket.socket]
-
-
-def start_replica(folder: Path, command: Sequence[str] = REPLICA) -> Started:
-    """A new replica process and our end of its socket. It shares nothing else with us."""
-    ours, theirs = socket.socketpair()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    with theirs:
-        arguments = [*command, str(folder), str(theirs.fileno())]
-        process = subprocess.Popen(  # noqa: S603 - our own module, arguments as a list
-            arguments, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment
-        )
-    ours.setblocking(False)
-    return process, ours
-
-
-class Connection(asyncio.Protocol):
-    """One replica that runs: the gateway's end of its socket, an asyncio protocol."""
-
-    def __init__(self, process: subprocess.Popen[bytes], batcher: Batcher) -> None:
-        self.process = process
-        loop = asyncio.get_running_loop()
-        self.ready: asyncio.Future[Header] = loop.create_future()
-        self.closed: asyncio.Future[None] = loop.create_future()
-        self._batcher = batcher
-        self._unframer = Unframer()
-        self._transport: asyncio.Transport | None = None
-
-    def send(self, message: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(message)
-
-    def kill(self) -> None:
-        """Ends a replica that hangs; the batcher hears of it when its socket closes."""
-        log.warning("replica %s does not answer and is killed", self.process.pid)
-        self.process.kill()
-
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            for header, payload in self._unframer.feed(data):
-                if self.ready.done():
-                    self._batcher.replied(self, header, payload)
-                else:
-                    self.ready.set_result(header)
-        except ValueError:
-            log.exception("replica %s sent what is no message", self.process.pid)
-            self.process.kill()
-
-    def eof_received(self) -> bool:
-        return False
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.closed.done():
-            self.closed.set_result(None)
-
-    def pause_writing(self) -> None:
-        """One batch is in flight at a time and batches are bounded, so writing never has to wait."""
-
-    def resume_writing(self) -> None:
-        """See `pause_writing`."""
 
 
 class Pool:
-    """Keeps `replicas` processes of one bundle up while it is open."""
+    """Keeps `replicas` processes of one bundle up while it is open. `start` gives a fork server of the bundle."""
 
     def __init__(
-        self,
-        folder: Path,
-        batcher: Batcher,
-        metrics: Metrics,
-        *,
-        replicas: int = 1,
-        hang_s: float = 8.0,
-        grace_s: float = 5.0,
-        command: Sequence[str] = REPLICA,
-    ) -> None:
+        self, start: Callable[[], Started], batcher: Batcher, metrics: Metrics, *, replicas: int = 1,
+        hang_s: float = 8.0, grace_s: float = 5.0,
+    ) -> None:  # fmt: skip
         self.batcher = batcher
         self.ready = 0
         self.wanted = replicas
-        self._folder = folder
+        self.last_failure: str | None = None
+        self._start = start
         self._metrics = metrics
         self._hang_s = hang_s
         self._grace_s = grace_s
-        self._command = command
+        self._forkserver: ForkServer | None = None
+        self._opening: asyncio.Task[ForkServer] | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._connections: set[Connection] = set()
+        self._replicas: set[Replica] = set()
         self._stopping = False
 
-    async def open(self, started: Sequence[Started] = ()) -> None:
-        """Returns when every replica has answered its examples right. Raises what the first one said if it cannot."""
-        firsts = [*started, *(start_replica(self._folder, self._command) for _ in range(self.wanted - len(started)))]
-        connections = [await self._connected(first) for first in firsts]
-        for connection in connections:
-            await self._until_ready(connection)
-        self._tasks = [asyncio.create_task(self._keep_up(connection)) for connection in connections]
+    async def open(self) -> None:
+        """Returns when every replica is there. Raises what the model said if it cannot answer its examples."""
+        first = [await self._forked() for _ in range(self.wanted)]
+        self._tasks = [asyncio.create_task(self._keep_up(replica)) for replica in first]
         self._tasks.append(asyncio.create_task(self._watch()))
         await asyncio.sleep(0)
 
@@ -138,91 +56,107 @@ class Pool:
         return self.ready == self.wanted and not self._stopping
 
     def pids(self) -> list[int]:
-        """The processes that are up, for operators and tests."""
-        return [connection.process.pid for connection in self._connections]
+        """The replicas that are up, for operators and tests."""
+        return [replica.pid for replica in self._replicas if replica.ready.done()]
 
     def memory_bytes(self) -> int:
         """Resident memory of the replicas together; 0 where the system does not tell."""
         return sum(map(_resident_bytes, self.pids()))
 
     async def close(self) -> None:
-        """Stops all replicas: asks, waits `grace_s`, kills."""
+        """Stops all replicas and their fork server: asks, waits `grace_s`, kills."""
         self._stopping = True
-        for task in self._tasks:
+        for task in [*self._tasks, *([self._opening] if self._opening else [])]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self.batcher.close()
-        for connection in list(self._connections):
-            connection.close()
-            await self._ended(connection.process, self._grace_s)
-        self._connections.clear()
+        for replica in self._replicas:
+            replica.close()
+        self._replicas.clear()
+        if self._forkserver is not None:
+            self._forkserver.close()
+            await self._forkserver.gone(self._grace_s)
 
-    async def _keep_up(self, connection: Connection) -> None:
-        """One place of a replica: serves with `connection`, and with its successors when it dies."""
+    async def _keep_up(self, replica: Replica) -> None:
+        """One place of a replica: serves with this one, and with its successors when it dies."""
         loop = asyncio.get_running_loop()
         back_off_s = 0.0
         while True:
             since = loop.time()
             self.ready += 1
-            self.batcher.joined(connection)
+            self.batcher.joined(replica)
             try:
-                await connection.closed
+                await replica.closed
             finally:
                 self.ready -= 1
-            self.batcher.lost(connection)
-            await self._gone(connection)
-            if loop.time() - since > SETTLED_S:
+            ended = await self._gone(replica)
+            # Nobody knows how it ended: then nobody is blamed.
+            crashed = replica.hung or (ended is not None and ended.crashed)
+            self.batcher.lost(replica, crashed=crashed)
+            if not crashed or loop.time() - since > SETTLED_S:
                 back_off_s = 0.0
-            connection, back_off_s = await self._successor(back_off_s)
+            replica, back_off_s = await self._successor(back_off_s)
 
-    async def _successor(self, back_off_s: float) -> tuple[Connection, float]:
+    async def _successor(self, back_off_s: float) -> tuple[Replica, float]:
         while True:
             self._metrics.restarts += 1
             await asyncio.sleep(back_off_s)
-            back_off_s = min(LONGEST_BACK_OFF_S, back_off_s * 2 or 0.1)
+            back_off_s = min(LONGEST_BACK_OFF_S, back_off_s * 2 or 0.05)
             try:
-                connection = await self._connected(start_replica(self._folder, self._command))
-                await self._until_ready(connection)
+                replica = await self._forked()
             except (HandrailError, OSError) as error:
+                self.last_failure = f"a replica did not start: {error}"
                 log.warning("a replica did not start: %s", error)
                 continue
-            log.warning("a replica died; %s took its place", connection.process.pid)
-            return connection, back_off_s
+            log.warning("a replica died; %s took its place", replica.pid)
+            return replica, back_off_s
 
-    async def _connected(self, started: Started) -> Connection:
-        process, ours = started
-        connection = Connection(process, self.batcher)
-        self._connections.add(connection)
-        loop = asyncio.get_running_loop()
-        await loop.create_unix_connection(lambda: connection, sock=ours)
-        return connection
+    async def _forked(self) -> Replica:
+        """A new replica. Raises HandrailError or OSError when there is none to be had."""
+        forkserver = await self._with_forkserver()
+        replica = Replica(self.batcher, forkserver)
+        ours = forkserver.fork()
+        await asyncio.get_running_loop().create_unix_connection(lambda: replica, sock=ours)
+        if not await first_of(replica.ready, replica.closed):
+            replica.close()
+            raise HandrailError("environment", "a replica ended before it was ready", "see what it wrote to stderr")
+        self._replicas.add(replica)
+        return replica
 
-    async def _until_ready(self, connection: Connection) -> None:
-        ends: list[asyncio.Future[Any]] = [connection.ready, connection.closed]
-        done, _ = await asyncio.wait(ends, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
-        header = connection.ready.result() if connection.ready in done else {}
-        if header.get("ready") is True:
-            return
-        await self._gone(connection)
-        if said := header.get("error"):
-            raise HandrailError(said["code"], said["message"], said["hint"], where=said.get("where"))
-        raise HandrailError("environment", "the replica did not start", "see what it wrote to stderr, then try again")
+    async def _with_forkserver(self) -> ForkServer:
+        """The fork server; a new one when it died. Several that ask meanwhile wait for the same one."""
+        if self._forkserver is not None and self._forkserver.is_open:
+            return self._forkserver
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._opened())
+        try:
+            return await asyncio.shield(self._opening)
+        finally:
+            if self._opening is not None and self._opening.done():
+                self._opening = None
 
-    async def _gone(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        connection.close()
-        await self._ended(connection.process, 0.0)
+    async def _opened(self) -> ForkServer:
+        forkserver = ForkServer(await asyncio.to_thread(self._start))
+        try:
+            await forkserver.open()
+        except BaseException:
+            forkserver.close()
+            await forkserver.gone(0.0)
+            raise
+        before, self._forkserver = self._forkserver, forkserver
+        if before is not None:
+            log.warning("the process that holds the model died; %s took its place", forkserver.pid)
+            await before.gone(0.0)
+        return forkserver
 
-    async def _ended(self, process: subprocess.Popen[bytes], grace_s: float) -> None:
-        """Asks the process to stop, kills it when it does not in time, and takes its status."""
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM if grace_s else signal.SIGKILL)
-        until = loop.time() + grace_s
-        while process.poll() is None:
-            if loop.time() > until:
-                process.kill()
-            await asyncio.sleep(0.01)
+    async def _gone(self, replica: Replica) -> Ended | None:
+        """Takes the status of a replica whose socket ended."""
+        self._replicas.discard(replica)
+        replica.close()
+        ended = await replica.origin.ended(replica.pid)
+        self.last_failure = f"a replica ended: {'it hung' if replica.hung else ended or 'nobody knows how'}"
+        log.warning("replica %s: %s", replica.pid, self.last_failure)
+        return ended
 
     async def _watch(self) -> None:
         ticks = 0

@@ -1,12 +1,14 @@
-"""One process that answers for one model version: rows come in over a socket, answers go out.
+"""Answers for one model version: rows come in over a socket, answers go out.
 
-Started by the gateway as `python -P -m handrail.serve.replica FOLDER FD`. It ends when its socket does.
+The gateway starts `python -P -m handrail.serve.replica FOLDER FD RENDEZVOUS ADOPTABLE_S`. That process opens the
+bundle, answers its examples once, and forks the replicas. A replica ends when its socket does.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import gc
+import os
 import signal
 import socket
 import sys
@@ -21,24 +23,39 @@ import orjson
 from handrail.core.errors import HandrailError
 from handrail.core.signature import Columns, Signature
 from handrail.model import Model, load
+from handrail.serve.forkserver import fork_replicas
 from handrail.serve.messages import Header, framed, joined, receive
 
-PR_SET_PDEATHSIG: Final = 1
 NO_SECONDS: Final = (0.0, 0.0, 0.0)
 Handler = Callable[[Model, bytes], tuple[Header, bytes]]
 
 
-def main(folder: str, descriptor: int) -> None:
-    """Opens the bundle, answers its examples once, then answers until the gateway is gone."""
-    die_with_the_gateway()
-    with socket.socket(fileno=descriptor) as connection, contextlib.suppress(EOFError, ConnectionError):
-        try:
-            model = load(Path(folder))
-            checked = model.check()
-        except HandrailError as error:
-            connection.sendall(framed({"ready": False, **error.as_dict()}))
-            return
-        connection.sendall(framed({"ready": True, **checked}))
+def main(folder: str, descriptor: str, rendezvous: str = "", adoptable_s: str = "0") -> None:
+    """Opens the bundle, answers its examples once, then forks replicas until the gateway is gone."""
+    # Ctrl-C in a terminal reaches the whole group: the gateway decides when its replicas stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    control = socket.socket(fileno=int(descriptor))
+    try:
+        model = load(Path(folder))
+        checked = model.check()
+    except HandrailError as error:
+        with control, contextlib.suppress(ConnectionError):
+            control.sendall(framed({"ready": False, **error.as_dict()}))
+        return
+    # What lives now lives as long as the process: not looked at by the collector, its pages stay shared.
+    gc.collect()
+    gc.freeze()
+    ready = {"ready": True, "pid": os.getpid(), **checked}
+    with contextlib.suppress(ConnectionError):
+        fork_replicas(
+            control, ready, lambda socket: serve(model, socket), rendezvous=rendezvous, adoptable_s=float(adoptable_s)
+        )
+
+
+def serve(model: Model, connection: socket.socket) -> None:
+    """Answers messages until the other side is gone."""
+    with contextlib.suppress(EOFError, ConnectionError):
+        connection.sendall(framed({"ready": True, "pid": os.getpid()}))
         while True:
             header, payload = receive(connection)
             connection.sendall(answered(model, header, payload))
@@ -114,6 +131,9 @@ def _problem(error: Exception) -> dict[str, object]:
     """What a client may know of a failure: our own words about its data, never a path or a traceback."""
     if isinstance(error, HandrailError) and error.code == "data":
         return {"code": "data", "problem": error.problem, "mend": error.mend, "field": error.field}
+    if isinstance(error, MemoryError):
+        mend = "send less at a time"
+        return {"code": "too_large", "problem": "this row takes more memory than there is", "mend": mend, "field": None}
     print(f"handrail replica: {error!r}"[:2000], file=sys.stderr, flush=True)  # noqa: T201
     return {"code": "bug", "problem": "the model failed on this row", "mend": "report the row", "field": None}
 
@@ -122,15 +142,5 @@ def _json(answer: object) -> bytes:
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def die_with_the_gateway() -> None:
-    """Asks Linux to kill this process when its parent dies, for the case that it hangs and never sees its socket end.
-
-    Ctrl-C in a terminal reaches the whole group: the gateway decides when its replicas stop, so here it is ignored.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(*sys.argv[1:])

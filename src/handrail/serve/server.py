@@ -12,7 +12,7 @@ from typing import Final
 from handrail.core.errors import HandrailError
 from handrail.model import Model, load
 from handrail.serve.limits import Limits
-from handrail.serve.pool import REPLICA, start_replica
+from handrail.serve.processes import ADOPTABLE_S, REPLICA, Started, start_forkserver
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 BACKLOG: Final = 2048
@@ -28,32 +28,48 @@ def serve(
     access_log: bool = False,
     limits: Limits | None = None,
     hang_s: float = 8.0,
+    adoptable_s: float = ADOPTABLE_S,
+    reload_s: float = 1.0,
     command: Sequence[str] = REPLICA,
 ) -> None:
     """Serves models (names, folders or opened ones) until SIGINT or SIGTERM, then answers what is in flight.
 
     `ready` is called with the address once every replica has answered its examples right. Port 0 picks a free one.
+    A model given by name without a version is followed: a newer version takes over, without a request lost, within
+    about `reload_s` after it was saved (0: never). When this process is killed, what it had loaded waits `adoptable_s`
+    for the next one.
     Raises HandrailError for a taken port, an address others could reach, or a model that does not open.
     """
     opened = _opened(models)
     listening = _listening(host, port)
-    # Replicas start first: they open their models while this process imports the HTTP stack.
-    started = [[start_replica(model.bundle.path, command) for _ in range(replicas)] for model in opened.values()]
+
+    def start(folder: Path) -> Started:
+        return start_forkserver(folder, command, adoptable_s)
+
+    # They start first: they open their models while this process imports the HTTP stack.
+    started = [start(model.bundle.path) for model in opened.values()]
     try:
         import uvloop  # noqa: PLC0415 - imported while the replicas start
 
         from handrail.serve.gateway import Gateway  # noqa: PLC0415
 
-        gateway = Gateway(opened, limits=limits or Limits(), hang_s=hang_s, command=command, access_log=access_log)
+        followed = [str(reference) for reference in models if _is_followed(reference)] if reload_s > 0 else []
+        gateway = Gateway(
+            opened, start, replicas=replicas, limits=limits or Limits(), hang_s=hang_s, access_log=access_log
+        )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(gateway.run(listening, started, ready))
+            runner.run(gateway.run(listening, started, ready, followed, reload_s))
     finally:
         listening.close()
-        for process, connection in [one for of_model in started for one in of_model]:
-            connection.close()
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        for one in started:
+            one.close()
+
+
+def _is_followed(reference: str | Path | Model) -> bool:
+    """True for a name that may come to mean another version: `reviews`, `reviews@prod`; not `reviews@3` or a path."""
+    if not isinstance(reference, str) or "/" in reference or reference.startswith("."):
+        return False
+    return not reference.partition("@")[2].isdigit()
 
 
 def _opened(models: Sequence[str | Path | Model]) -> dict[str, Model]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handrail.faces.cli.options import once, opened, shared, whole
+from handrail.faces.cli.options import once, opened, reference_of, shared, whole
 from handrail.faces.cli.printing import put, put_json, put_table, say
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def command(
         sys.stdout.flush()
 
     serve(
-        models,
+        [reference_of(name) for name in names],
         host="127.0.0.1" if host is None else host,
         port=8080 if port is None else port,
         replicas=replicas or 1,

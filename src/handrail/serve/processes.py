@@ -1,0 +1,288 @@
+"""The gateway's ends of the processes it starts: a fork server for each bundle, and the replicas forked from it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from handrail import __version__
+from handrail.core.errors import HandrailError
+from handrail.serve.forkserver import FORK, STOP
+from handrail.serve.messages import Header, Unframer
+
+REPLICA: Final = (sys.executable, "-P", "-m", "handrail.serve.replica")
+READY_TIMEOUT_S: Final = 60.0
+ADOPTABLE_S: Final = 15.0
+# How long the news of a process's end may lag behind the end of its socket.
+NEWS_S: Final = 1.0
+
+log = logging.getLogger("handrail.serve")
+
+
+@dataclass(frozen=True)
+class Started:
+    """A fork server, before the gateway's loop runs. `process` is None when an earlier gateway started it."""
+
+    folder: Path
+    control: socket.socket
+    process: subprocess.Popen[bytes] | None
+
+    def close(self) -> None:
+        """Lets it go, and ends it where it is ours."""
+        with contextlib.suppress(OSError):
+            self.control.send(STOP)
+        self.control.close()
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a replica ended: the exit status (a signal's number is negative), and the most memory it ever held."""
+
+    status: int
+    peak_bytes: int
+    out_of_memory: bool
+
+    @property
+    def crashed(self) -> bool:
+        """True when it ended by itself. A plain SIGKILL or SIGTERM came from outside: no request is to blame for it."""
+        return self.out_of_memory or self.status not in (-signal.SIGKILL, -signal.SIGTERM)
+
+    def __str__(self) -> str:
+        peak = f"it held {self.peak_bytes / 2**20:,.0f} MB at most"
+        if self.out_of_memory:
+            return f"killed by the system, which was out of memory; {peak}"
+        if self.status < 0:
+            return f"ended by {signal.Signals(-self.status).name}; {peak}"
+        return f"exit status {self.status}; {peak}"
+
+
+def start_forkserver(folder: Path, command: Sequence[str] = REPLICA, adoptable_s: float = ADOPTABLE_S) -> Started:
+    """The fork server of a bundle: one that a gateway left behind, else a new process."""
+    rendezvous = _rendezvous(folder, command) if adoptable_s > 0 else None
+    for control in _left_behind(rendezvous):
+        return Started(folder, control, None)
+    ours, theirs = socket.socketpair()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with theirs:
+        arguments = [*command, str(folder), str(theirs.fileno()), str(rendezvous or ""), str(adoptable_s)]
+        process = subprocess.Popen(  # noqa: S603 - our own module, arguments as a list
+            arguments, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment
+        )
+    return Started(folder, ours, process)
+
+
+class ForkServer(asyncio.Protocol):
+    """A fork server as the gateway sees it, while it is open."""
+
+    def __init__(self, started: Started) -> None:
+        loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[Header] = loop.create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self._started = started
+        self._ended: dict[int, asyncio.Future[Ended]] = {}
+        self._out_of_memory_kills = out_of_memory_kills()
+        self._unframer = Unframer()
+        self._transport: asyncio.BaseTransport | None = None
+
+    async def open(self) -> None:
+        """Returns when its model has answered its examples right. Raises HandrailError with what it said if not."""
+        self._started.control.setblocking(False)
+        await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=self._started.control)
+        header = await first_of(self.ready, self.closed)
+        if header.get("ready") is True:
+            return
+        self.close()
+        if said := header.get("error"):
+            raise HandrailError(said["code"], said["message"], said["hint"], where=said.get("where"))
+        raise HandrailError("environment", "the replica did not start", "see what it wrote to stderr, then try again")
+
+    def fork(self) -> socket.socket:
+        """Our end of the socket of a new replica. Raises OSError when the fork server is gone."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._started.control, [FORK], [theirs.fileno()])
+        ours.setblocking(False)
+        return ours
+
+    async def ended(self, pid: int) -> Ended | None:
+        """How that replica ended; None when nobody tells."""
+        news = self._news_of(pid)
+        ends: list[asyncio.Future[Any]] = [news, self.closed]
+        await asyncio.wait(ends, timeout=NEWS_S, return_when=asyncio.FIRST_COMPLETED)
+        self._ended.pop(pid, None)
+        return news.result() if news.done() else None
+
+    @property
+    def is_open(self) -> bool:
+        return not self.closed.done()
+
+    @property
+    def pid(self) -> int:
+        return int(self.ready.result()["pid"])
+
+    def close(self) -> None:
+        """Ends it, and the replicas that are still there."""
+        with contextlib.suppress(OSError):
+            self._started.control.send(STOP)
+        if self._transport is not None:
+            self._transport.close()
+
+    async def gone(self, grace_s: float) -> None:
+        """Waits for its end, and kills it when that does not come."""
+        process = self._started.process
+        if process is None:
+            return
+        until = asyncio.get_running_loop().time() + grace_s
+        while process.poll() is None:
+            if asyncio.get_running_loop().time() > until:
+                process.kill()
+            await asyncio.sleep(0.005)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        for header, _ in self._unframer.feed(data):
+            if not self.ready.done():
+                self.ready.set_result(header)
+            elif "ended" in header and not (news := self._news_of(header["ended"])).done():
+                news.set_result(
+                    Ended(header["status"], header["peak_bytes"], self._was_out_of_memory(header["status"]))
+                )
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def _was_out_of_memory(self, status: int) -> bool:
+        before, self._out_of_memory_kills = self._out_of_memory_kills, out_of_memory_kills()
+        return status == -signal.SIGKILL and self._out_of_memory_kills > before
+
+    def _news_of(self, pid: int) -> asyncio.Future[Ended]:
+        return self._ended.setdefault(pid, asyncio.get_running_loop().create_future())
+
+
+class Answers(Protocol):
+    """Who is told of what a replica sends: the batcher."""
+
+    def replied(self, link: Any, header: Header, payload: bytes) -> None: ...
+
+
+class Replica(asyncio.Protocol):
+    """One replica that runs: the gateway's end of its socket."""
+
+    def __init__(self, answers: Answers, origin: ForkServer) -> None:
+        loop = asyncio.get_running_loop()
+        self.ready: asyncio.Future[Header] = loop.create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self.origin = origin
+        self.hung = False
+        self._answers = answers
+        self._unframer = Unframer()
+        self._transport: asyncio.Transport | None = None
+
+    @property
+    def pid(self) -> int:
+        return int(self.ready.result()["pid"])
+
+    def send(self, message: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(message)
+
+    def kill(self) -> None:
+        """Ends a replica that hangs; the batcher hears of it when its socket closes."""
+        if not self.hung:
+            log.warning("replica %s does not answer and is killed", self.pid)
+        self.hung = True
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for header, payload in self._unframer.feed(data):
+                if self.ready.done():
+                    self._answers.replied(self, header, payload)
+                else:
+                    self.ready.set_result(header)
+        except ValueError:
+            log.exception("replica %s sent what is no message", self.pid)
+            self.kill()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+    def pause_writing(self) -> None:
+        """One batch is in flight at a time and batches are bounded, so writing never has to wait."""
+
+    def resume_writing(self) -> None:
+        """See `pause_writing`."""
+
+
+async def first_of(ready: asyncio.Future[Header], closed: asyncio.Future[None]) -> Header:
+    """What came first over a new connection; nothing when it ended or said nothing for a minute."""
+    ends: list[asyncio.Future[Any]] = [ready, closed]
+    await asyncio.wait(ends, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+    return ready.result() if ready.done() else {}
+
+
+def out_of_memory_kills(events: Callable[[], str] | None = None) -> int:
+    """How many processes of this control group the system has killed for want of memory; 0 where it does not tell."""
+    try:
+        text = events() if events else Path("/sys/fs/cgroup/memory.events").read_text(encoding="ascii")
+        return int(dict(line.split() for line in text.splitlines()).get("oom_kill", 0))
+    except (OSError, ValueError):
+        return 0
+
+
+def _rendezvous(folder: Path, command: Sequence[str]) -> Path | None:
+    """Where a fork server of this bundle and this program waits for its next gateway; None where it may not."""
+    try:
+        manifest = (folder / "manifest.json").read_bytes()
+        ours = Path(tempfile.gettempdir()) / f"handrail-{os.getuid()}"
+        ours.mkdir(mode=0o700, exist_ok=True)
+        found = ours.lstat()
+        # Somebody else's folder, or one that others may write to, is no place to meet.
+        if found.st_uid != os.getuid() or found.st_mode & 0o077 or not ours.is_dir() or ours.is_symlink():
+            return None
+    except OSError:
+        return None
+    told = "\0".join([str(folder.resolve()), hashlib.sha256(manifest).hexdigest(), __version__, *command])
+    return ours / hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _left_behind(rendezvous: Path | None) -> Iterator[socket.socket]:
+    """Connections to fork servers that wait there. A file nobody listens behind is removed."""
+    if rendezvous is None:
+        return
+    for place in rendezvous.parent.glob(f"{rendezvous.name}.*"):
+        control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            control.connect(str(place))
+        except OSError:
+            control.close()
+            place.unlink(missing_ok=True)
+            continue
+        yield control
