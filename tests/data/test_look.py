@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import handrail
+from handrail.core.errors import HandrailError
 from handrail.data.look import look_at, usable_rows
 from handrail.data.read import read_bytes, read_table
 from handrail.data.table import Table
@@ -44,6 +45,12 @@ TEXTS = column(
         ("default", lambda draw, number: draw.randint(1, 2), "binary"),
         ("churned", lambda draw, number: draw.choice(["Yes", "No"]), "binary"),
         ("species", lambda draw, number: draw.choice(["a", "b", "c"]), "multiclass"),
+        ("label", lambda draw, number: draw.randint(0, 9), "multiclass"),
+        ("class", lambda draw, number: draw.randint(1, 7), "multiclass"),
+        ("Cover_Type", lambda draw, number: draw.randint(1, 7), "multiclass"),
+        ("claims", lambda draw, number: draw.randint(0, 4), "regression"),
+        ("n_bedrooms", lambda draw, number: draw.randint(1, 5), "regression"),
+        ("price_type", lambda draw, number: draw.randint(1, 90), "regression"),
     ],
 )
 def test_the_problem_is_recognised_in_a_table(name: str, make: object, problem: str) -> None:
@@ -55,6 +62,55 @@ def test_the_problem_is_recognised_in_a_table(name: str, make: object, problem: 
 def test_codes_of_intents_are_classes_where_the_inputs_are_texts() -> None:
     codes = [number % 30 for number in range(ROWS)]
     assert look_at(read_table({"text": TEXTS, "intent": codes})).problem == "multiclass"
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "problem"),
+    [
+        ("stars", lambda draw, number: draw.randint(1, 5), "regression"),
+        ("year", lambda draw, number: draw.randint(2000, 2020), "regression"),
+        ("upvotes", lambda draw, number: draw.randint(0, 25), "regression"),
+        ("label", lambda draw, number: draw.randint(1, 5), "multiclass"),
+    ],
+)
+def test_ratings_years_and_counts_of_texts_are_amounts(name: str, make: object, problem: str) -> None:
+    assert look_at(read_table({"text": TEXTS, name: column(make)}), target=name).problem == problem
+
+
+@pytest.mark.parametrize(
+    ("words", "labels", "rows"),
+    [
+        (["1", "1", "0", "NA"], ("0", "1"), 90),
+        (["no", "yes", "no", "N/A"], ("no", "yes"), 90),
+        (["no", "yes", "no", "N", "Y", "FALSE"], ("no", "yes"), 120),
+        (["NA", "fine", "bad", "fine"], ("NA", "bad", "fine"), 120),
+    ],
+)
+def test_yes_and_no_are_two_labels_in_any_spelling(words: list[str], labels: tuple[str, ...], rows: int) -> None:
+    table = read_table({"noise": NOISE, "churn": words * (ROWS // len(words))})
+    look = look_at(table)
+    assert look.labels == labels
+    assert len(usable_rows(table, look)) == rows
+    assert any("in several spellings" in note for note in look.notes) == (len(words) == 6)
+
+
+def test_answers_in_several_spellings_are_learnt_and_scored_as_one(tmp_path: Path) -> None:
+    words = [
+        ["no", "N", "0", "no"][row % 4] if value < 0 else ["TRUE", "yes", "yes"][row % 3]
+        for row, value in enumerate(NOISE)
+    ]
+    rows = {"size": NOISE, "noise": NOISE[::-1], "churn": words}
+    model = handrail.train(rows, test=rows, trials=1, home=tmp_path)
+    assert model.report["labels"] == ["no", "yes"]
+    assert model.report["score"]["rows"] == ROWS
+    assert model.report["score"]["metrics"]["accuracy"]["value"] > 0.9
+
+
+@pytest.mark.parametrize("problem", [None, "regression", "classification"])
+def test_a_target_whose_cells_all_mean_missing_is_refused_in_words(problem: str | None) -> None:
+    table = read_table({"noise": NOISE, "y": ["NA", "?"] * 60})
+    with pytest.raises(HandrailError, match="all its cells mean missing"):
+        look_at(table, target="y", problem=problem)
 
 
 def test_the_task_can_be_overruled() -> None:

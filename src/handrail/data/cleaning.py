@@ -1,12 +1,14 @@
-"""The table as it was understood: what means missing is missing."""
+"""The table as it was understood: what means missing is missing, answers are in one spelling."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from handrail.core.values import Cell
+from handrail.core.values import Cell, to_word
+from handrail.data.seen import Look
 from handrail.data.table import Table
+from handrail.data.targets import label_of
 
 
 def without_words(table: Table, missing: Sequence[str]) -> Table:
@@ -17,6 +19,15 @@ def without_words(table: Table, missing: Sequence[str]) -> Table:
     return replace(
         table, columns={name: [_kept(cell, words) for cell in cells] for name, cells in table.columns.items()}
     )
+
+
+def answered(table: Table, look: Look) -> Table:
+    """The table whose answers are spelt as the look's labels are."""
+    if look.problem != "binary" or look.target not in table.columns:
+        return table
+    cells = table.columns[look.target]
+    spelt = {cell: label for cell in set(cells) if (label := label_of(cell, look.labels)) not in (None, to_word(cell))}
+    return replace(table, columns={**table.columns, look.target: [spelt.get(cell, cell) for cell in cells]})
 
 
 def notes_on_words(table: Table, missing: Sequence[str]) -> list[str]:

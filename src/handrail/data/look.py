@@ -10,7 +10,7 @@ import numpy as np
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.signature import Field
-from handrail.core.values import Cell, is_blank, is_missing, to_word
+from handrail.core.values import Cell, is_blank, is_missing
 from handrail.data.cleaning import notes_on_words, without_words
 from handrail.data.kinds import Seen, field_of, seen
 from handrail.data.leaks import duplicate_of, gives_away, gives_away_amount, twins_of
@@ -18,7 +18,7 @@ from handrail.data.numbers import decimal_mark
 from handrail.data.seen import ColumnLook, Look, Split
 from handrail.data.splits import chosen_split
 from handrail.data.table import Table
-from handrail.data.targets import Question, guessed_target, named_target, parts_of, question_of
+from handrail.data.targets import Question, guessed_target, label_of, named_target, parts_of, question_of
 
 __all__ = ["ColumnLook", "Look", "Split", "look_at", "usable_rows"]
 
@@ -96,7 +96,7 @@ def usable_rows(table: Table, look: Look) -> list[int]:
     labels = set(look.labels)
     if look.problem == "multilabel":
         return [row for row, cell in enumerate(cells) if labels.intersection(parts_of(cell, look.label_separator))]
-    known = {cell: to_word(cell) in labels for cell in set(cells)}
+    known = {cell: label_of(cell, labels) in labels for cell in set(cells)}
     return [row for row, cell in enumerate(cells) if known[cell]]
 
 

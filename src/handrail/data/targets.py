@@ -6,12 +6,12 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
-from handrail.core.values import Cell, is_blank, is_missing, to_number, to_word
+from handrail.core.values import Cell, is_blank, is_missing, to_boolean, to_number, to_word
 from handrail.data.kinds import Seen
 
 TARGET_WORDS: Final = (
@@ -34,6 +34,16 @@ TARGET_WORDS: Final = (
     ("cost", "value", "amount", "result", "type", "status", "y"),
 )
 RATING_NAME: Final = re.compile(r"rating|stars?|quality|score|grade|rank|level|satisfaction|likert", re.IGNORECASE)
+CLASS_NAME: Final = re.compile(
+    r"(?:label|class|type|category|cluster|species|digit|kind|genre|topic|intent)$", re.IGNORECASE
+)
+COUNT_NAME: Final = re.compile(
+    r"^(?:n|nr|num|number)[_\W]|counts?$|(?:claim|vote|like|view|visit|click|share|download|comment|repl(?:y|ie)|child|"
+    r"children|person|people|room|order|sale|item|day|hour|minute)s?$|^(?:qty|quantity|age)$",
+    re.IGNORECASE,
+)
+# A rating has at most this many steps (0 to 10).
+MOST_STEPS: Final = 11
 MOST_LABELS: Final = 1_000
 FEWEST_ROWS: Final = 10
 # Whole numbers with more different values than this are amounts, unless the inputs are texts and they are codes.
@@ -92,13 +102,7 @@ def guessed_target(kinds: Mapping[str, Seen]) -> tuple[str, str]:
 
 def question_of(name: str, seen: Seen, cells: Sequence[Cell], asked: str | None, all_text: bool) -> Question:
     """What kind of problem the target poses. Raises HandrailError where nothing can be learnt."""
-    filled = [cell for cell in cells if not is_blank(cell)]
-    if not filled:
-        raise HandrailError("data", f"no row has a value in '{name}'", "give another --target", field=name)
-    if len(filled) < FEWEST_ROWS:
-        raise HandrailError(
-            "data", f"need at least {FEWEST_ROWS} rows with an answer, got {len(filled)}", "give more rows", field=name
-        )
+    filled = _answers(name, seen, cells, asked)
     separator = _parts_separator(filled) if asked in (None, "multilabel") else ""
     if asked == "multilabel" or (asked is None and separator and seen.kind in ("category", "text", "id")):
         return _several(name, filled, separator or "|", asked)
@@ -110,73 +114,108 @@ def question_of(name: str, seen: Seen, cells: Sequence[Cell], asked: str | None,
         raise HandrailError(
             "data", f"'{name}' holds dates, which are not predicted", "give another --target", field=name
         )
+    if seen.kind == "boolean" and asked != "multiclass":
+        return _yes_or_no(name, filled, asked)
     return _labelled(name, filled, asked)
 
 
+def label_of(cell: Cell, labels: Collection[str]) -> str | None:
+    """The label that a cell means, in whatever spelling of yes and no; None where it means none of them."""
+    word = to_word(cell)
+    if word is None or word in labels:
+        return word
+    truth = _truth(word)
+    spelt = {_truth(label): label for label in labels} if truth is not None and len(labels) == 2 else {}
+    return spelt.get(truth) if None not in spelt else None
+
+
+def _answers(name: str, seen: Seen, cells: Sequence[Cell], asked: str | None) -> list[Cell]:
+    """The cells that answer. Among numbers, yes and no, a word such as NA is no answer."""
+    filled = [cell for cell in cells if not is_blank(cell)]
+    known = [cell for cell in filled if not is_missing(cell)]
+    if not known:
+        words = f": all its cells mean missing ({_listed_words(filled)})" if filled else ""
+        raise HandrailError("data", f"no row has a value in '{name}'{words}", "give another --target", field=name)
+    if asked == "regression" or seen.kind in ("number", "boolean"):
+        filled = known
+    if len(filled) < FEWEST_ROWS:
+        raise HandrailError(
+            "data", f"need at least {FEWEST_ROWS} rows with an answer, got {len(filled)}", "give more rows", field=name
+        )
+    return filled
+
+
+def _listed_words(cells: Sequence[Cell]) -> str:
+    return listed(sorted({str(cell).strip() for cell in cells}), 5)
+
+
 def _as_amount(name: str, filled: Sequence[Cell], asked: str | None, all_text: bool) -> Question | None:
+    """The regression that the numbers pose, None where they name classes."""
     counts = Counter(filled)
     try:
-        values = {cell: to_number(cell) for cell in counts}
+        known = sorted({to_number(cell) for cell in counts})
     except ValueError as error:
         if asked is None:
             return None
         raise HandrailError(
             "data", f"'{name}' is no number: {error}", "mend it, or --task classification", field=name
         ) from None
-    known = sorted({value for value in values.values() if not math.isnan(value)})
-    low, high, whole = known[0], known[-1], all(value.is_integer() for value in known)
     if len(known) < 2:
         raise HandrailError(
             "data", f"'{name}' has one value only: nothing to learn", "give another --target", field=name
         )
     if asked == "regression":
         return Question("regression", "you said so")
-    if not whole:
+    low, high = known[0], known[-1]
+    if not all(value.is_integer() for value in known):
         return Question("regression", f"numbers with fractions, from {low:g} to {high:g}")
-    if len(known) == 2:
+    kind = _kind_of_amounts(name, known, len(filled) / len(known), all_text)
+    if not kind:
         return None
-    repeated = len(filled) / len(known)
-    if all_text and repeated >= 4 and len(known) <= MOST_LABELS:
+    return Question("regression", f"{kind}, {low:g} to {high:g}; --task classification for classes")
+
+
+def _kind_of_amounts(name: str, known: Sequence[float], repeated: float, all_text: bool) -> str:
+    """What whole numbers stand for, told by their name first; "" where they name classes."""
+    low, high, distinct = known[0], known[-1], len(known)
+    if distinct == 2 or (CLASS_NAME.search(name) and distinct <= MOST_INT_LABELS and repeated >= 2):
+        return ""
+    if low >= 1800 and high <= 2200:
+        return "years"
+    if RATING_NAME.search(name) and distinct <= MOST_STEPS:
+        return "an ordered rating (4 is nearer to 5 than to 1)"
+    if COUNT_NAME.search(name):
+        return "whole numbers that count"
+    if all_text and repeated >= 4 and distinct <= MOST_LABELS:
+        return ""
+    if low in (0.0, 1.0) and high - low == distinct - 1 and repeated >= 10 and distinct <= 5:
+        return ""
+    return "whole numbers that count or measure" if distinct > 5 else "ordered whole numbers"
+
+
+def _yes_or_no(name: str, filled: Sequence[Cell], asked: str | None) -> Question:
+    """Two labels, each in its commonest spelling, however many spellings there are."""
+    counts = Counter(word for cell in filled if (word := to_word(cell)) is not None)
+    common = {_truth(word): word for word, _ in reversed(counts.most_common())}
+    plain = _labelled(name, [common[_truth(word)] for word in counts.elements()], asked)
+    if len(counts) == 2:
+        return plain
+    spelt = {label: sorted(word for word in counts if common[_truth(word)] == label) for label in plain.labels}
+    note = "; ".join(f"{', '.join(words)} mean '{label}'" for label, words in spelt.items())
+    return replace(plain, notes=(*plain.notes, f"the answers in '{name}' are yes or no in several spellings: {note}"))
+
+
+def _truth(word: str) -> bool | None:
+    try:
+        value = to_boolean(word)
+    except ValueError:
         return None
-    consecutive = high - low == len(known) - 1
-    if RATING_NAME.search(name) and len(known) <= 11:
-        return Question(
-            "regression",
-            f"an ordered rating, {low:g} to {high:g}: 4 is nearer to 5 than to 1; --task classification for classes",
-        )
-    if len(known) <= MOST_INT_LABELS and low in (0.0, 1.0) and consecutive and repeated >= 10 and len(known) <= 5:
-        return None
-    kind = (
-        "years"
-        if low >= 1800 and high <= 2200
-        else "whole numbers that count or measure"
-        if len(known) > 5
-        else "ordered whole numbers"
-    )
-    return Question("regression", f"{kind}, from {low:g} to {high:g}; --task classification for classes")
+    return None if math.isnan(value) else value == 1.0
 
 
 def _labelled(name: str, filled: Sequence[Cell], asked: str | None) -> Question:
     counts = Counter(word for cell in filled if (word := to_word(cell)) is not None)
-    if len(counts) < 2:
-        (only,) = counts
-        raise HandrailError(
-            "data", f"every answer in '{name}' is '{only}': nothing to tell apart", "give rows of two kinds", field=name
-        )
-    if len(counts) > 0.9 * len(filled) and len(filled) > 20:
-        raise HandrailError(
-            "data",
-            f"nearly every answer in '{name}' is different ({len(counts):,} of {len(filled):,})",
-            "give another --target",
-            field=name,
-        )
-    if len(counts) > MOST_LABELS:
-        raise HandrailError(
-            "data",
-            f"'{name}' has {len(counts):,} classes, at most {MOST_LABELS:,} are learnt",
-            "join rare ones",
-            field=name,
-        )
+    _refuse_labels(name, counts, len(filled))
     dropped = tuple(sorted(word for word, count in counts.items() if count < 2))
     labels = tuple(sorted(set(counts) - set(dropped)))
     if len(labels) < 2:
@@ -199,6 +238,21 @@ def _labelled(name: str, filled: Sequence[Cell], asked: str | None) -> Question:
         dropped,
         notes=tuple(notes),
     )
+
+
+def _refuse_labels(name: str, counts: Counter[str], rows: int) -> None:
+    if len(counts) < 2:
+        (only,) = counts
+        problem, mend = f"every answer in '{name}' is '{only}': nothing to tell apart", "give rows of two kinds"
+    elif len(counts) > 0.9 * rows and rows > 20:
+        problem = f"nearly every answer in '{name}' is different ({len(counts):,} of {rows:,})"
+        mend = "give another --target"
+    elif len(counts) > MOST_LABELS:
+        problem = f"'{name}' has {len(counts):,} classes, at most {MOST_LABELS:,} are learnt"
+        mend = "join rare ones"
+    else:
+        return
+    raise HandrailError("data", problem, mend, field=name)
 
 
 def _several(name: str, filled: Sequence[Cell], separator: str, asked: str | None) -> Question:

@@ -9,7 +9,7 @@ from pathlib import Path
 from handrail.core.bundle import to_json, write_bundle
 from handrail.core.events import Planned, Progress, Said, Tell, Warned, quiet
 from handrail.core.registry import task_part
-from handrail.data.cleaning import without_words
+from handrail.data.cleaning import answered, without_words
 from handrail.data.look import Look, look_at
 from handrail.data.read import read_table
 from handrail.data.table import Table
@@ -62,9 +62,9 @@ def train(
     called = check_name(name) if name else name_for(source)
     table = read_table(source, header=header, separator=separator)
     look = look_at(table, target=target, kinds=kinds, problem=problem_of(task), group=group, time=time, missing=missing)
-    table = without_words(table, missing)
+    table = answered(without_words(table, missing), look)
     if test is not None:
-        test = without_words(read_table(test, header=header, separator=separator), missing)
+        test = answered(without_words(read_table(test, header=header, separator=separator), missing), look)
     doing = recognised(look)
     plan = task_part(doing, "plan").plan(look, order, machine())
     refuse_too_large(plan)
