@@ -7,22 +7,24 @@
       where         file, line, row (None where it has no place)
       field         the column or option meant (None where there is none)
 
-| code        | meaning                                        | exit | HTTP |
-|-------------|------------------------------------------------|------|------|
-| usage       | the command or call is off                     | 2    | 400  |
-| data        | the rows or the file are off                   | 3    | 422  |
-| too_large   | more than a limit allows                       | 3    | 413  |
-| media_type  | a body of a kind that is not read              | 3    | 415  |
-| bundle      | a bundle is damaged, foreign or of another age | 4    | 500  |
-| not_found   | no such model, version, alias or route         | 4    | 404  |
-| method      | the route has no such method                   | 2    | 405  |
-| environment | disk, port, memory, permission, missing extra  | 5    | 503  |
-| overloaded  | too much is waiting already                    | 5    | 503  |
-| timeout     | it took longer than was allowed                | 5    | 504  |
-| conflict    | somebody else holds it, or the name is taken   | 6    | 409  |
-| forbidden   | a host, origin or key that is not let in       | 5    | 403  |
-| interrupted | Ctrl-C                                         | 130  | 503  |
-| bug         | ours                                           | 70   | 500  |
+| code         | meaning                                        | exit | HTTP |
+|--------------|------------------------------------------------|------|------|
+| usage        | the command or call is off                     | 2    | 400  |
+| data         | the rows or the file are off                   | 3    | 422  |
+| too_large    | more than a limit allows                       | 3    | 413  |
+| media_type   | a body of a kind that is not read              | 3    | 415  |
+| bundle       | a bundle is damaged, foreign or of another age | 4    | 500  |
+| not_found    | no such model, version, alias or route         | 4    | 404  |
+| method       | the route has no such method                   | 2    | 405  |
+| environment  | disk, port, memory, permission, missing extra  | 5    | 503  |
+| overloaded   | too much is waiting already                    | 5    | 503  |
+| timeout      | it took longer than was allowed                | 5    | 504  |
+| conflict     | somebody else holds it, or the name is taken   | 6    | 409  |
+| forbidden    | a host, origin or page that is not let in      | 5    | 403  |
+| unauthorized | no key, or one that is not known               | 5    | 401  |
+| rate_limited | a key asked more often than it may             | 5    | 429  |
+| interrupted  | Ctrl-C                                         | 130  | 503  |
+| bug          | ours                                           | 70   | 500  |
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ EXIT_AND_HTTP_STATUS: Final[dict[str, tuple[int, int]]] = {
     "timeout": (5, 504),
     "conflict": (6, 409),
     "forbidden": (5, 403),
+    "unauthorized": (5, 401),
+    "rate_limited": (5, 429),
     "interrupted": (130, 503),
     "bug": (70, 500),
 }

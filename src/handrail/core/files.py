@@ -32,8 +32,11 @@ def disk_errors(path: Path | str) -> Iterator[None]:
         raise HandrailError("environment", problem, mend, where=str(path)) from error
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replaces `path` with `content` in one step: a reader sees the old file or the new one, also after a crash."""
+def write_bytes(path: Path, content: bytes, mode: int = FILE_MODE) -> None:
+    """Replaces `path` with `content` in one step: a reader sees the old file or the new one, also after a crash.
+
+    At no moment may anybody read it whom `mode` does not let.
+    """
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".draft-")
@@ -42,7 +45,7 @@ def write_bytes(path: Path, content: bytes) -> None:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(draft).chmod(FILE_MODE)
+            Path(draft).chmod(mode)
             Path(draft).replace(path)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -18,8 +18,10 @@ from handrail.serve.api import Api, Version
 from handrail.serve.encodings import is_packed, unpacked
 from handrail.serve.formats import native
 from handrail.serve.formats.call import Call
+from handrail.serve.guard import Guard
 from handrail.serve.http import Later, Request, Response
-from handrail.serve.limits import Limits, Refused, check_host, check_origin, timeout_of
+from handrail.serve.keys import redacted
+from handrail.serve.limits import Limits, Refused, check_host, check_origin, timeout_of, trace_id_of
 from handrail.serve.metrics import written
 from handrail.serve.openapi import openapi
 from handrail.serve.page import DOCS_POLICY, PAGE_POLICY, REPORT_POLICY, docs_page, index_page, model_page
@@ -53,12 +55,14 @@ class App:
         *,
         limits: Limits | None = None,
         access_log: Callable[[bytes], object] | None = None,
+        guard: Guard | None = None,
     ) -> None:
         for name in apis:
             if name in RESERVED:
                 raise HandrailError("usage", f"a model called '{name}' cannot be served", "give it another name")
         self.apis = apis
         self.limits = limits or Limits()
+        self.guard = guard or Guard()
         self.routes = self._table()
         self._access_log = access_log
         self._hosts: set[bytes | None] = set()
@@ -73,6 +77,8 @@ class App:
                     self._hosts.add(host)
             check_origin(request.headers, request.method)
             route = self.routes.get(request.path)
+            if page := self.guard.admit(request, None if route is None else route.policy):
+                return page
             if route is None:
                 raise self._unknown(request.path)
             endpoint = route.methods.get("GET" if request.method == "HEAD" else request.method)
@@ -292,4 +298,6 @@ def _access_line(request: Request, response: Response) -> bytes:
         "took_ms": round((time.perf_counter() - request.started) * 1000, 3),
         "request_id": request.id.decode(),
     }
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+    if trace_id := trace_id_of(request.headers):
+        line["trace_id"] = trace_id
+    return redacted(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))

@@ -59,8 +59,8 @@ class Guard:
         self._stamp: Stamp = None
         self._keys: tuple[Key, ...] = ()
         self._buckets: dict[str, Bucket] = {}
-        # Headers that were right, so that a request costs a look-up instead of a hash. To find one by its time, somebody
-        # would have to guess its keyed hash first: only then are bytes compared.
+        # Headers that were right, so that a request costs a look-up instead of a hash. Bytes are compared only where
+        # Python's keyed hashes are equal already, so that time tells a guesser nothing.
         self._known: dict[bytes, Bucket | None] = {}
         if path is not None:
             self._stamp = _stamp(path)

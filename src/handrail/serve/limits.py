@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from handrail.core.errors import HandrailError
+from handrail.core.errors import HandrailError, clipped
 
 Headers = Mapping[bytes, bytes]
 # A header given twice would let two readers of one request see two requests.
 GIVEN_ONCE: Final = (b"host", b"content-type", b"content-length", b"content-encoding", b"authorization", b"origin")
 HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9._-]{1,253})(?::(\d{1,5}))?")
+# Version ff is none, and neither is an id of zeros; a version after 00 may have more to say.
+TRACEPARENT: Final = re.compile(
+    rb"(?!ff|00.{53}-)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-[!-~]*)?"
+)
 MAX_JSON_DEPTH: Final = 64
 
 
@@ -52,7 +56,12 @@ def check_host(headers: Headers, limits: Limits) -> None:
     found = HOST.fullmatch(host)
     if found is None or found[1].lower() not in limits.hosts:
         raise Refused(
-            421, HandrailError("forbidden", "this host is not served here", "ask for http://127.0.0.1 or localhost")
+            421,
+            HandrailError(
+                "forbidden",
+                "this host is not served here",
+                "ask for http://127.0.0.1 or localhost, or start the server with --allow-host NAME",
+            ),
         )
 
 
@@ -92,6 +101,26 @@ def timeout_of(headers: Headers, limits: Limits) -> float:
     if not asked.isdigit() or len(asked) > 15 or int(asked) == 0:
         raise HandrailError("usage", "x-deadline-ms is not a number of milliseconds", "send one such as 2000")
     return min(int(asked) / 1000, limits.answer_timeout_s)
+
+
+def trace_id_of(headers: Headers) -> str | None:
+    """The trace that a request belongs to: 32 hex digits of its `traceparent`; None where that is absent or off.
+
+    Source: https://www.w3.org/TR/trace-context/#traceparent-header
+    """
+    found = TRACEPARENT.fullmatch(headers.get(b"traceparent", b""))
+    return None if found is None else found[1].decode()
+
+
+def hosts_of(names: Iterable[str]) -> frozenset[bytes]:
+    """Names as they stand in a header `host`. Raises HandrailError for what is no name of a host."""
+    hosts = [f"[{name}]" if ":" in name and not name.startswith("[") else name for name in names]
+    for host in hosts:
+        found = HOST.fullmatch(host.encode("utf-8", "replace"))
+        if found is None or found[2]:
+            mend = "a name or an address without a port: models.example.org"
+            raise HandrailError("usage", f"'{clipped(host)}' is no host", mend, field="allow-host")
+    return frozenset(host.lower().encode() for host in hosts)
 
 
 def is_deeper(value: Any, limit: int) -> bool:
