@@ -49,6 +49,8 @@ FEWEST_ROWS: Final = 10
 # Whole numbers with more different values than this are amounts, unless the inputs are texts and they are codes.
 MOST_INT_LABELS: Final = 20
 SEPARATORS: Final = ("|", ";", ",")
+PAIRS: Final = (("true", "false"), ("t", "f"), ("yes", "no"), ("y", "n"), ("1", "0"), ("on", "off"))
+OPPOSITES: Final = {one: other for pair in PAIRS for one, other in (pair, pair[::-1])}
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def _as_amount(name: str, filled: Sequence[Cell], asked: str | None, all_text: b
     kind = _kind_of_amounts(name, known, len(filled) / len(known), all_text)
     if not kind:
         return None
-    return Question("regression", f"{kind}, {low:g} to {high:g}; --task classification for classes")
+    return Question("regression", f"{kind}, from {low:g} to {high:g}; --task classification for classes")
 
 
 def _kind_of_amounts(name: str, known: Sequence[float], repeated: float, all_text: bool) -> str:
@@ -183,7 +185,7 @@ def _kind_of_amounts(name: str, known: Sequence[float], repeated: float, all_tex
     if low >= 1800 and high <= 2200:
         return "years"
     if RATING_NAME.search(name) and distinct <= MOST_STEPS:
-        return "an ordered rating (4 is nearer to 5 than to 1)"
+        return "an ordered rating, where 4 is nearer to 5 than to 1"
     if COUNT_NAME.search(name):
         return "whole numbers that count"
     if all_text and repeated >= 4 and distinct <= MOST_LABELS:
@@ -196,13 +198,22 @@ def _kind_of_amounts(name: str, known: Sequence[float], repeated: float, all_tex
 def _yes_or_no(name: str, filled: Sequence[Cell], asked: str | None) -> Question:
     """Two labels, each in its commonest spelling, however many spellings there are."""
     counts = Counter(word for cell in filled if (word := to_word(cell)) is not None)
-    common = {_truth(word): word for word, _ in reversed(counts.most_common())}
+    common = _commonest_pair(counts)
     plain = _labelled(name, [common[_truth(word)] for word in counts.elements()], asked)
     if len(counts) == 2:
         return plain
     spelt = {label: sorted(word for word in counts if common[_truth(word)] == label) for label in plain.labels}
     note = "; ".join(f"{', '.join(words)} mean '{label}'" for label, words in spelt.items())
     return replace(plain, notes=(*plain.notes, f"the answers in '{name}' are yes or no in several spellings: {note}"))
+
+
+def _commonest_pair(counts: Counter[str]) -> dict[bool | None, str]:
+    """The commonest word, and its opposite where that occurs in kind (yes and no), else in another spelling."""
+    (first, _), *rest = counts.most_common()
+    others = [word for word, _ in rest if _truth(word) != _truth(first)]
+    opposite = OPPOSITES.get(first.casefold())
+    second = next((word for word in others if word.casefold() == opposite), others[0])
+    return {_truth(first): first, _truth(second): second}
 
 
 def _truth(word: str) -> bool | None:
