@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import random
 from pathlib import Path
 
@@ -131,6 +132,51 @@ def test_several_labels_in_a_cell_are_recognised() -> None:
     look = look_at(read_table({"text": TEXTS, "tags": tags}), target="tags")
     assert look.problem == "multilabel"
     assert look.labels == ("blue", "gold", "green", "red")
+
+
+@pytest.mark.parametrize(
+    ("labels", "mark", "asked", "separator"),
+    [
+        (["a", "a|b", "b|c", "a|c", "b", "c"], "|", None, "|"),
+        (["a", "a;b", "b"], ";", None, ";"),
+        (["a", "a;b", "b"], ";", "multilabel", ";"),
+        (["a", "a,b", "b"], ",", "multilabel", ","),
+    ],
+)
+def test_few_labels_in_pairs_are_several_at_once(
+    labels: list[str], mark: str, asked: str | None, separator: str
+) -> None:
+    look = look_at(read_table({"text": TEXTS, "tags": labels * (ROWS // len(labels))}), problem=asked)
+    assert look.problem == "multilabel"
+    assert look.label_separator == separator
+    assert set(look.labels) == {part for label in labels for part in label.split(mark)}
+
+
+def test_a_comma_within_a_label_does_not_divide_it() -> None:
+    places = ["Austin, TX", "Boise, ID", "Dallas, TX"] * 40
+    assert look_at(read_table({"text": TEXTS, "place": places})).problem == "multiclass"
+
+
+LISTS = [[], ["a"], ["a", "b"], None, ["b"]] * (ROWS // 5)
+
+
+@pytest.mark.parametrize("form", ["rows", "json", "frame"])
+def test_lists_are_several_labels_and_an_empty_list_is_an_answer(form: str, tmp_path: Path) -> None:
+    rows = [{"text": text, "tags": tags} for text, tags in zip(TEXTS, LISTS, strict=True)]
+    sources = {"rows": rows, "frame": pd.DataFrame(rows), "json": tmp_path / "rows.jsonl"}
+    sources["json"].write_text("\n".join(map(json.dumps, rows)))  # type: ignore[attr-defined]
+    table = read_table(sources[form])
+    look = look_at(table)
+    assert look.problem == "multilabel"
+    assert look.labels == ("a", "b")
+    assert len(usable_rows(table, look)) == ROWS - ROWS // 5
+
+
+def test_rows_with_none_of_the_labels_are_learnt_and_scored(tmp_path: Path) -> None:
+    rows = [{"text": text, "tags": tags} for text, tags in zip(TEXTS, LISTS, strict=True)]
+    report = handrail.train(rows, test=rows, trials=1, home=tmp_path).report
+    assert report["rows"] == {"train": ROWS * 4 // 5, "test": ROWS * 4 // 5}
+    assert report["score"]["rows"] == ROWS * 4 // 5
 
 
 def test_a_strong_feature_is_no_leak() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from handrail.core.values import Cell, to_word
 from handrail.data.seen import Look
 from handrail.data.table import Table
-from handrail.data.targets import label_of
+from handrail.data.targets import LIST_MARK, label_of
 
 
 def without_words(table: Table, missing: Sequence[str]) -> Table:
@@ -22,11 +22,16 @@ def without_words(table: Table, missing: Sequence[str]) -> Table:
 
 
 def answered(table: Table, look: Look) -> Table:
-    """The table whose answers are spelt as the look's labels are."""
-    if look.problem != "binary" or look.target not in table.columns:
+    """The table whose answers are spelt as the look's labels are, and whose empty lists are no missing answers."""
+    cells = table.columns.get(look.target, [])
+    spelt: dict[Cell, Cell] = {}
+    if look.problem == "binary":
+        meant = {cell: label_of(cell, look.labels) for cell in set(cells)}
+        spelt = {cell: label for cell, label in meant.items() if label not in (None, to_word(cell))}
+    elif look.problem == "multilabel" and look.target in table.lists:
+        spelt = {"": LIST_MARK}
+    if not spelt:
         return table
-    cells = table.columns[look.target]
-    spelt = {cell: label for cell in set(cells) if (label := label_of(cell, look.labels)) not in (None, to_word(cell))}
     return replace(table, columns={**table.columns, look.target: [spelt.get(cell, cell) for cell in cells]})
 
 

@@ -58,7 +58,7 @@ def read_delimited(content: bytes, where: str, *, header: bool | None = None, se
         names = [f"column_{number}" for number in range(1, len(rows[0]) + 1)]
         notes.append("the first row holds values, so there is no header; columns are called column_1, column_2, …")
     if not rows:
-        raise HandrailError("data", "no rows: there is only a header", "give at least 10 rows", where=where)
+        raise HandrailError("data", "no rows: there is only a header", "add rows below it", where=where)
     names = repaired_names(names, notes)
     columns: dict[str, list[Cell]] = {
         name: list(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from handrail.core.errors import HandrailError
 from handrail.core.values import Cell
 from handrail.data.delimited import repaired_names, without_surrogates
@@ -22,18 +24,14 @@ def read_frame(frame: Any) -> Table:
         series = [frame.iloc[:, place] for place in range(len(names))]
     else:
         series = [frame[name] for name in frame.columns]
-    columns = {name: [plain(value) for value in _listed(one)] for name, one in zip(repaired, series, strict=True)}
-    return _table(columns, notes)
+    return _table(dict(zip(repaired, map(_listed, series), strict=True)), notes)
 
 
 def read_mapping(columns: Mapping[Any, Any]) -> Table:
     """A mapping from name to a column of values."""
     notes: list[str] = []
     names = repaired_names([str(name) for name in columns], notes)
-    return _table(
-        {name: [plain(value) for value in _listed(cells)] for name, cells in zip(names, columns.values(), strict=True)},
-        notes,
-    )
+    return _table(dict(zip(names, map(_listed, columns.values()), strict=True)), notes)
 
 
 def read_rows(rows: Sequence[Any]) -> Table:
@@ -46,8 +44,7 @@ def read_rows(rows: Sequence[Any]) -> Table:
         keys |= dict.fromkeys(row)
     notes: list[str] = []
     names = repaired_names([str(key) for key in keys], notes)
-    columns = {name: [plain(row.get(key)) for row in rows] for name, key in zip(names, keys, strict=True)}
-    return _table(columns, notes)
+    return _table({name: [row.get(key) for row in rows] for name, key in zip(names, keys, strict=True)}, notes)
 
 
 def plain(value: Any) -> Cell:
@@ -83,10 +80,16 @@ def _listed(column: Any) -> list[Any]:
     return list(column)
 
 
-def _table(columns: dict[str, list[Cell]], notes: list[str]) -> Table:
+def _table(columns: dict[str, list[Any]], notes: list[str]) -> Table:
     lengths = {len(cells) for cells in columns.values()}
     if not columns or lengths == {0}:
         raise HandrailError("data", "no rows", "give at least 10 rows")
     if len(lengths) > 1:
         raise HandrailError("data", "columns of different lengths", "give every column the same number of values")
-    return Table(columns, "rows", tuple(notes))
+    lists = tuple(name for name, values in columns.items() if any(map(_is_list, set(map(type, values)))))
+    plainly = {name: [plain(value) for value in values] for name, values in columns.items()}
+    return Table(plainly, "rows", tuple(notes), lists=lists)
+
+
+def _is_list(kind: type) -> bool:
+    return issubclass(kind, list | tuple | set | frozenset | np.ndarray)

@@ -28,6 +28,7 @@ def read_json(content: bytes, where: str) -> Table:
         ]
         unit = "line"
     columns: dict[str, list[Cell]] = {}
+    lists: dict[str, None] = {}
     for place, (number, row) in enumerate(numbered):
         if not isinstance(row, dict):
             raise _off(f"{where}, {unit} {number}", f"expected an object, received {type(row).__name__}")
@@ -35,13 +36,17 @@ def read_json(content: bytes, where: str) -> Table:
             if name not in columns:
                 columns[name] = [None] * place
             columns[name].append(_cell(value, name, f"{where}, {unit} {number}"))
+            if isinstance(value, list):
+                lists[name] = None
         for cells in columns.values():
             if len(cells) == place:
                 cells.append(None)
     if not columns:
         raise HandrailError("data", "no rows: there is no object in it", "one JSON object a line", where=where)
-    columns = dict(zip(repaired_names(list(columns), notes), columns.values(), strict=True))
-    return Table(columns, where, tuple(notes), [number for number, _ in numbered])
+    names = dict(zip(columns, repaired_names(list(columns), notes), strict=True))
+    columns = {names[name]: cells for name, cells in columns.items()}
+    lines = [number for number, _ in numbered]
+    return Table(columns, where, tuple(notes), lines, lists=tuple(names[name] for name in lists))
 
 
 def _parsed(text: str, where: str) -> Any:

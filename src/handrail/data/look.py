@@ -18,7 +18,7 @@ from handrail.data.numbers import decimal_mark
 from handrail.data.seen import ColumnLook, Look, Split
 from handrail.data.splits import chosen_split
 from handrail.data.table import Table
-from handrail.data.targets import Question, guessed_target, label_of, named_target, parts_of, question_of
+from handrail.data.targets import LIST_MARK, Question, guessed_target, label_of, named_target, parts_of, question_of
 
 __all__ = ["ColumnLook", "Look", "Split", "look_at", "usable_rows"]
 
@@ -53,7 +53,7 @@ def look_at(
             "data", f"nothing to predict '{name}' from: no column is usable", "give columns with values that differ"
         )
     all_text = all(found[other].kind == "text" for other in inputs)
-    question = question_of(name, found[name], columns[name], problem, all_text)
+    question = question_of(name, found[name], columns[name], problem, all_text=all_text, lists=name in table.lists)
     duplicates = duplicate_of(
         {other: columns[other] for other in inputs}, [o for o in inputs if found[o].kind == "number"]
     )
@@ -89,13 +89,21 @@ def look_at(
 
 
 def usable_rows(table: Table, look: Look) -> list[int]:
-    """The rows that can be learnt from: those whose answer is there and belongs to a kept label."""
+    """The rows that can be learnt from: those whose answer is there and belongs to a kept label.
+
+    An empty list is an answer: none of the labels. An empty cell among several labels is none.
+    """
     cells = table.columns[look.target]
     if look.problem == "regression":
         return [row for row, cell in enumerate(cells) if not is_missing(cell)]
     labels = set(look.labels)
     if look.problem == "multilabel":
-        return [row for row, cell in enumerate(cells) if labels.intersection(parts_of(cell, look.label_separator))]
+        none = ("", LIST_MARK) if look.target in table.lists else ()
+        return [
+            row
+            for row, cell in enumerate(cells)
+            if cell in none or labels.intersection(parts_of(cell, look.label_separator))
+        ]
     known = {cell: label_of(cell, labels) in labels for cell in set(cells)}
     return [row for row, cell in enumerate(cells) if known[cell]]
 

@@ -14,7 +14,8 @@ class Table:
 
     `lines[i]` is the line of row i in its file, for messages (empty where the source has no lines).
     `notes` are repairs and findings of the reader, as sentences ("the separator is ';'").
-    `separator` stood between the cells, "" where none did.
+    `separator` stood between the cells, "" where none did. `lists` names columns whose cells were lists of words; such
+    a cell holds them with '|' between, and is "" where the list was empty.
     """
 
     columns: dict[str, list[Cell]]
@@ -22,6 +23,7 @@ class Table:
     notes: tuple[str, ...] = ()
     lines: Sequence[int] = field(default=(), repr=False)
     separator: str = ""
+    lists: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))

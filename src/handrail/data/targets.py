@@ -48,7 +48,9 @@ MOST_LABELS: Final = 1_000
 FEWEST_ROWS: Final = 10
 # Whole numbers with more different values than this are amounts, unless the inputs are texts and they are codes.
 MOST_INT_LABELS: Final = 20
-SEPARATORS: Final = ("|", ";", ",")
+# What readers put between the labels of a list.
+LIST_MARK: Final = "|"
+SEPARATORS: Final = (LIST_MARK, ";", ",")
 PAIRS: Final = (("true", "false"), ("t", "f"), ("yes", "no"), ("y", "n"), ("1", "0"), ("on", "off"))
 OPPOSITES: Final = {one: other for pair in PAIRS for one, other in (pair, pair[::-1])}
 
@@ -102,12 +104,19 @@ def guessed_target(kinds: Mapping[str, Seen]) -> tuple[str, str]:
     raise HandrailError("data", "no column looks like an answer", "say which: --target NAME")
 
 
-def question_of(name: str, seen: Seen, cells: Sequence[Cell], asked: str | None, all_text: bool) -> Question:
-    """What kind of problem the target poses. Raises HandrailError where nothing can be learnt."""
+def question_of(
+    name: str, seen: Seen, cells: Sequence[Cell], asked: str | None, *, all_text: bool, lists: bool = False
+) -> Question:
+    """What kind of problem the target poses; `lists` says that its cells were lists of labels.
+
+    Raises HandrailError where nothing can be learnt.
+    """
     filled = _answers(name, seen, cells, asked)
-    separator = _parts_separator(filled) if asked in (None, "multilabel") else ""
-    if asked == "multilabel" or (asked is None and separator and seen.kind in ("category", "text", "id")):
-        return _several(name, filled, separator or "|", asked)
+    if asked == "multilabel" or (asked is None and lists):
+        return _several(name, filled, LIST_MARK if lists else _likeliest_separator(filled, all_text), asked)
+    separator = _parts_separator(filled, all_text) if asked is None and seen.kind in ("category", "text", "id") else ""
+    if separator:
+        return _several(name, filled, separator, asked)
     if asked == "regression" or (asked is None and seen.kind == "number"):
         amount = _as_amount(name, filled, asked, all_text)
         if amount is not None:
@@ -272,13 +281,13 @@ def _several(name: str, filled: Sequence[Cell], separator: str, asked: str | Non
     if len(labels) < 2:
         raise HandrailError("data", f"'{name}' holds fewer than two labels", "write labels as a|b|c", field=name)
     dropped = tuple(sorted(set(counts) - set(labels)))
-    notes = (
-        (f"{len(dropped)} labels of '{name}' have 1 row only and are left out: {listed(dropped, 5)}",)
-        if dropped
-        else ()
-    )
+    notes = []
+    if dropped:
+        notes.append(f"{len(dropped)} labels of '{name}' have 1 row only and are left out: {listed(dropped, 5)}")
+    if not any(separator in str(cell) for cell in filled):
+        notes.append(f"no cell of '{name}' holds several labels; write them as a|b|c")
     reason = "you said so" if asked else f"cells hold several labels with '{separator}' between them"
-    return Question("multilabel", reason, labels, dropped, separator, notes)
+    return Question("multilabel", reason, labels, dropped, separator, tuple(notes))
 
 
 def parts_of(cell: Cell, separator: str) -> list[str]:
@@ -293,19 +302,26 @@ def is_number(word: str) -> bool:
         return False
 
 
-def _parts_separator(filled: Sequence[Cell]) -> str:
-    """The mark between several labels in a cell: its parts recur, and cells with and without it share parts."""
+def _likeliest_separator(filled: Sequence[Cell], all_text: bool) -> str:
+    """The mark between several labels where there are said to be some."""
+    held = {mark: sum(isinstance(cell, str) and mark in cell for cell in filled) for mark in SEPARATORS}
+    return _parts_separator(filled, all_text) or max(SEPARATORS, key=lambda mark: held[mark])
+
+
+def _parts_separator(filled: Sequence[Cell], all_text: bool) -> str:
+    """The mark between several labels in a cell, "" where there is none: its parts recur.
+
+    A path such as sport|tennis is one label: its cells have more parts than there are cells. A comma is common within
+    one label, and tables have no task for several: there, the parts must be fewer by half.
+    """
     for separator in SEPARATORS:
         several = [cell for cell in filled if isinstance(cell, str) and separator in cell]
         if len(several) < 0.1 * len(filled):
             continue
         parts = Counter(part for cell in filled for part in parts_of(cell, separator))
         wholes = len(set(filled))
-        if (
-            len(parts) < 0.5 * wholes
-            and len(parts) < 0.2 * len(filled)
-            and all(len(part.split()) <= 4 for part in parts)
-        ):
+        combined = len(parts) <= wholes if all_text and separator != "," else len(parts) < 0.5 * wholes
+        if combined and 1 < len(parts) < 0.2 * len(filled) and all(len(part.split()) <= 4 for part in parts):
             return separator
     return ""
 
