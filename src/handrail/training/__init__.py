@@ -71,6 +71,8 @@ def train(
     store.refuse_unwritable()
     _tell_what_was_seen(look, table, plan, tell)
     parts = set_apart(table, look, test, test_share, seed, header=header, separator=separator)
+    for note in parts.notes:
+        tell(Warned(note))
     deadline = Deadline(plan.time_s, started)
     run = store.run(run_key(look, parts.train, order, plan))
     if not resume:
@@ -87,7 +89,7 @@ def train(
         model = load(draft, threads=machine().cores)
         scores = replayed(model, parts.replay, fitted)
         files = {**fitted.files, "examples.json": to_json(example_rows(model, parts.replay, scores))}
-        report = findings(model, look, parts, scores, fitted, table.notes, deadline)
+        report = findings(model, parts, scores, fitted, table.notes, deadline)
         write_bundle(draft, manifest, {**files, **drawn(report)})
         model.check()
         published = store.publish(draft, called)

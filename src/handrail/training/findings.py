@@ -30,7 +30,6 @@ SMALLEST_PROBABILITY = 1e-7
 
 def findings(
     model: Model,
-    look: Look,
     parts: Parts,
     scores: np.ndarray,
     fitted: Fitted,
@@ -38,7 +37,7 @@ def findings(
     deadline: Deadline,
 ) -> dict[str, Any]:
     """The report of a model whose export gave `scores` to `parts.replay`. No times in it, so that it is repeatable."""
-    manifest = model.manifest
+    manifest, look = model.manifest, parts.look
     judged, judged_scores = _judged(parts, scores, fitted)
     return {
         "format": 1,
@@ -55,7 +54,7 @@ def findings(
         "score": model.score(judged_scores, judged.columns[look.target]),
         "columns": look.as_dict()["columns"],
         "notes": [*reading_notes, *fitted.notes],
-        "warnings": [*look.notes, *_repeated(model, parts)],
+        "warnings": [*look.notes, *parts.notes, *_repeated(model, parts)],
         "candidates": list(fitted.candidates),
         "candidates_metric": fitted.metric,
         "learning_curve": list(fitted.learning_curve),
