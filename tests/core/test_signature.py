@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import date
+from decimal import Decimal
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from handrail.core.errors import HandrailError
@@ -56,6 +59,14 @@ def test_columns_seen_and_not_used_may_be_sent() -> None:
         ({"rooms": [3], "city": "Rome"}, "expected a number, received a list"),
         ({"rooms": True, "city": "Rome"}, "received true"),
         ({"rooms": 3, "citty": "Rome"}, "did you mean 'city'?"),
+        ({"rooms": "NA", "city": "Rome"}, "expected a number, received 'NA'"),
+        ({"rooms": " ", "city": "Rome"}, "expected a number, received an empty text"),
+        ({"rooms": 3, "city": ""}, "such as 'Oslo', received an empty text"),
+        ({"rooms": float("nan"), "city": "Rome"}, "field 'rooms' is null"),
+        ({"rooms": pd.NA, "city": "Rome"}, "field 'rooms' is null"),
+        ({"rooms": np.bool_(True), "city": "Rome"}, "received true"),
+        ({"rooms": object(), "city": "Rome"}, "field 'rooms': expected a number, received object"),
+        ({"rooms": date(2024, 1, 1), "city": "Rome"}, "expected a number, received '2024-01-01'"),
         ({"rooms": 3, "city": {"a": 1}}, "received an object"),
         ({"rooms": 3, "city": "Rome", "extra": 1, "garden": 0, "built": None, "more": 2}, "no field is called 'extra'"),
         ("Rome", "expected an object with rooms, city"),
@@ -81,6 +92,67 @@ def test_a_table_may_have_its_columns_in_any_order_and_more_of_them() -> None:
     assert columns["text"][0] == "fine"
     with pytest.raises(HandrailError, match="no column 'text'"):
         REVIEWS.columns_of_table({"texte": ["fine"]})
+
+
+def test_cells_of_other_libraries_are_values() -> None:
+    row = {"rooms": np.float32(3), "city": "Oslo", "garden": np.bool_(True), "built": date(1970, 1, 2)}
+    columns = HOUSES.columns_of_rows([row, {**row, "rooms": Decimal("3"), "garden": pd.NA, "built": pd.NaT}])
+    assert columns["rooms"].tolist() == [3.0, 3.0]
+    assert [columns["garden"][0], columns["built"][0]] == [1.0, 86_400.0]
+    assert np.isnan(columns["garden"][1])
+    assert np.isnan(columns["built"][1])
+
+
+def test_a_table_may_lack_optional_columns_as_a_row_may() -> None:
+    columns = HOUSES.columns_of_table({"rooms": ["3", "4"], "city": ["Rome", "Oslo"]})
+    assert np.isnan(columns["garden"]).tolist() == [True, True]
+    assert columns["built"].shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"rooms": ["3", ""], "city": ["Rome", "Rome"]}, "received an empty text (row 2, column 'rooms')"),
+        ({"rooms": ["3", "NA"], "city": ["Rome", "Rome"]}, "received 'NA' (row 2, column 'rooms')"),
+        ({"rooms": [3, 3, 3], "city": ["Rome", "Rome", None]}, "received nothing (row 3, column 'city')"),
+        ({"rooms": ["3", "many"], "city": ["Rome", "Rome"]}, "received 'many' (row 2, column 'rooms')"),
+        ({"rooms": ["3"], "city": ["Rome"], "gardn": ["yes"]}, "rename 'gardn' to 'garden'?"),
+    ],
+)
+def test_what_a_row_may_not_hold_a_table_may_not_hold(table: dict[str, list[object]], said: str) -> None:
+    with pytest.raises(HandrailError) as caught:
+        HOUSES.columns_of_table(table)  # type: ignore[arg-type]
+    assert said in str(caught.value)
+    assert "--kind" not in caught.value.mend
+
+
+def test_an_empty_text_is_a_text_in_a_row_and_in_a_table() -> None:
+    assert REVIEWS.columns_of_rows([{"text": ""}])["text"].tolist() == [None]
+    assert REVIEWS.columns_of_table({"text": [""]})["text"].tolist() == [None]
+    with pytest.raises(HandrailError, match="expected text, received nothing"):
+        REVIEWS.columns_of_table({"text": [None]})
+
+
+def test_only_a_column_that_is_not_needed_itself_is_offered_for_renaming() -> None:
+    with pytest.raises(HandrailError) as caught:
+        HOUSES.columns_of_table({"room": [1], "city": ["Rome"]})
+    assert caught.value.mend.startswith("rename 'room' to 'rooms'?")
+    signature = Signature((Field("bill_length_mm", "number"), Field("bill_depth_mm", "number")), Output("x", "number"))
+    with pytest.raises(HandrailError) as caught:
+        signature.columns_of_table({"bill_depth_mm": [1]})
+    assert "rename" not in caught.value.mend
+
+
+def test_a_table_with_none_of_the_columns_is_refused_even_where_all_are_optional() -> None:
+    signature = Signature((Field("age", "number", optional=True),), Output("x", "number"))
+    with pytest.raises(HandrailError, match="no column 'age'"):
+        signature.columns_of_table({"colour": ["red"]})
+
+
+def test_the_problem_of_one_row_names_no_row() -> None:
+    assert HOUSES.problem_of_row({"rooms": 3, "city": "Rome"}) is None
+    problem = HOUSES.problem_of_row({"x": 1})
+    assert problem == "field 'rooms' is missing; field 'city' is missing; no field is called 'x'"
 
 
 def test_it_survives_json() -> None:

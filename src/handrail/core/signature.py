@@ -17,6 +17,7 @@ from handrail.core.values import (
     NumberStyle,
     date_example,
     is_blank,
+    python_cell,
     quoted,
     to_boolean,
     to_date,
@@ -29,6 +30,9 @@ InputKind = Literal["number", "boolean", "date", "category", "text"]
 OutputKind = Literal["label", "labels", "number"]
 Columns = Mapping[str, np.ndarray]  # name → (rows,) float64 with NaN, or object of str and None
 Row = Mapping[str, Cell]
+Reader = Callable[[Cell], float | str | None]
+Problem = tuple[str, str | None]  # what is off, and the field
+JSON_TYPES = (str, int, float, bool, type(None), list, dict)
 MAX_PROBLEMS_SHOWN = 5
 
 
@@ -58,20 +62,43 @@ class Field:
         """
         return self._reader()(cell)
 
+    def accept(self, cell: Cell) -> float | str | None:
+        """`parse`, but a missing value is refused, too, where training saw none: an empty text alone is a text.
+
+        Raises ValueError that says what was expected and received.
+        """
+        return self._acceptor()(cell)
+
     def parse_column(self, cells: Sequence[Cell]) -> np.ndarray:
-        """All cells of a column at once, `(rows,)`. Raises HandrailError naming the first row (1 is the first)."""
+        """All cells of a column at once, `(rows,)`, gaps as NaN or None.
+
+        Raises HandrailError naming the first row (1 is the first).
+        """
         read = self._reader()
         try:
-            values = [read(cell) for cell in cells]
+            return _array(self, [read(cell) for cell in cells])
         except ValueError:
-            raise self._first_problem(cells) from None
-        if self.kind in ("category", "text"):
-            column = np.empty(len(values), dtype=object)
-            column[:] = values
-            return column
-        return np.array(values, dtype=np.float64)
+            mend = f"mend that cell, or read '{self.name}' as words: --kind {self.name}=category"
+            raise self._first_problem(cells, read, mend) from None
 
-    def _reader(self) -> Callable[[Cell], float | str | None]:
+    def accept_column(self, cells: Sequence[Cell]) -> np.ndarray:
+        """`parse_column` for cells that are to be answered: gaps are refused where training saw none."""
+        accept = self._acceptor()
+        try:
+            return _array(self, [accept(cell) for cell in cells])
+        except ValueError:
+            raise self._first_problem(cells, accept, "mend that cell, or leave the row out") from None
+
+    def gaps(self, rows: int) -> np.ndarray:
+        """A column that is not there, `(rows,)`."""
+        return _array(self, [self.parse(None)] * rows)
+
+    def _is_gap(self, cell: Cell, value: float | str | None) -> bool:
+        if self.optional or (value is not None and value == value):  # noqa: PLR0124 - NaN is not itself
+            return False
+        return self.kind != "text" or not isinstance(cell, str)
+
+    def _reader(self) -> Reader:
         if self.kind == "number":
             if self.decimal == "." and not self.thousands:
                 return to_number
@@ -81,16 +108,24 @@ class Field:
             return lambda cell: to_date(cell, self.pattern)
         return {"boolean": to_boolean, "category": to_word, "text": to_text}[self.kind]
 
-    def _first_problem(self, cells: Iterable[Cell]) -> HandrailError:
+    def _acceptor(self) -> Reader:
         read = self._reader()
+
+        def accept(cell: Cell) -> float | str | None:
+            value = read(cell)
+            if self._is_gap(cell, value):
+                raise ValueError(f"expected {wanted(self)}, received {described_cell(cell)}")
+            return value
+
+        return accept
+
+    def _first_problem(self, cells: Iterable[Cell], read: Reader, mend: str) -> HandrailError:
         for index, cell in enumerate(cells, start=1):
             try:
                 read(cell)
             except ValueError as error:
-                return HandrailError(
-                    "data", str(error), f"mend that cell, or read '{self.name}' as words: --kind {self.name}=category",
-                    where=f"row {index:,}, column '{self.name}'", field=self.name,
-                )  # fmt: skip
+                where = f"row {index:,}, column '{self.name}'"
+                return HandrailError("data", str(error), mend, where=where, field=self.name)
         raise AssertionError("a column failed and none of its cells does")
 
     def sample(self) -> Cell:
@@ -106,6 +141,9 @@ class Field:
             "text": "some text",
         }
         return samples.get(self.kind, "a word")
+
+
+Step = tuple[Field, Reader, Callable[[float | str | None], None]]  # a field, what reads it, where its value goes
 
 
 @dataclass(frozen=True)
@@ -141,48 +179,72 @@ class Signature:
 
         Raises HandrailError ("data") with up to five problems, each naming row and field.
         """
-        problems: list[tuple[str, str | None]] = []
+        problems: list[Problem] = []
         values: dict[str, list[float | str | None]] = {field.name: [] for field in self.inputs}
-        readers = [(field, field._reader(), values[field.name].append) for field in self.inputs]
+        steps = self._steps(values)
         for index, row in enumerate(rows):
-            cells = self._as_mapping(row)
-            if cells is None:
-                problems.append((f"row {index + 1}: {self._wanted_row(row)}", None))
-                continue
-            for field, read, append in readers:
-                cell = cells.get(field.name)
-                if cell is None:
-                    if not field.optional:
-                        problem = "is null" if field.name in cells else "is missing"
-                        problems.append((f"row {index + 1}: field '{field.name}' {problem}", field.name))
-                    append(None if field.kind in ("category", "text") else math.nan)
-                    continue
-                try:
-                    refuse_type(field, cell)
-                    append(read(cell))
-                except ValueError as error:
-                    problems.append((f"row {index + 1}: field '{field.name}': {error}", field.name))
-                    append(None)
-            if len(cells) > len(readers) or problems:
-                problems.extend(self._unknown(index, cells))
+            problems += [(f"row {index + 1}: {text}", name) for text, name in self._read_row(row, steps)]
             if len(problems) >= MAX_PROBLEMS_SHOWN:
                 break
         if problems:
             raise self._refusal(problems)
         return {field.name: _array(field, values[field.name]) for field in self.inputs}
 
+    def problem_of_row(self, row: object) -> str | None:
+        """What is off with one JSON-like row, in one line; None where nothing is."""
+        problems = self._read_row(row, self._steps({field.name: [] for field in self.inputs}))
+        return self._refusal(problems).problem if problems else None
+
     def columns_of_table(self, table: Mapping[str, Sequence[Cell]]) -> Columns:
-        """Values of a table's columns, in any order, others ignored. Raises HandrailError naming missing columns."""
-        absent = [field.name for field in self.inputs if field.name not in table]
-        if absent:
-            near = closest(absent[0], table)
-            raise HandrailError(
-                "data",
-                f"no column '{absent[0]}'" + (f" (and {len(absent) - 1} more are missing)" if absent[1:] else ""),
-                (f"rename '{near}' to '{absent[0]}'? " if near else "") + f"the columns needed: {listed(self.names())}",
-                field=absent[0],
-            )
-        return {field.name: field.parse_column(table[field.name]) for field in self.inputs}
+        """Values of a table's columns, in any order, others ignored; optional columns may be absent.
+
+        Raises HandrailError ("data") naming missing columns, or the row and column of a cell that is off.
+        """
+        self._refuse_absent(table)
+        rows = len(next(iter(table.values())))
+        return {
+            field.name: field.accept_column(table[field.name]) if field.name in table else field.gaps(rows)
+            for field in self.inputs
+        }
+
+    def _refuse_absent(self, table: Mapping[str, Sequence[Cell]]) -> None:
+        """An optional column is missed, too, where another one has nearly its name, or where no column is ours."""
+        known = {*self.names(), *self.ignored, self.output.name}
+        unknown = [name for name in table if name not in known]
+        none_there = not any(name in table for name in self.names())
+        absent = [
+            field.name
+            for field in self.inputs
+            if field.name not in table and (not field.optional or none_there or closest(field.name, unknown))
+        ]
+        if not absent:
+            return
+        near = closest(absent[0], unknown)
+        needed = listed(field.name for field in self.inputs if not field.optional) or listed(self.names())
+        raise HandrailError(
+            "data",
+            f"no column '{absent[0]}'" + (f" (and {len(absent) - 1} more are missing)" if absent[1:] else ""),
+            (f"rename '{near}' to '{absent[0]}'? " if near else "") + f"the columns needed: {needed}",
+            field=absent[0],
+        )
+
+    def _steps(self, values: Mapping[str, list[float | str | None]]) -> list[Step]:
+        return [(field, field._acceptor(), values[field.name].append) for field in self.inputs]
+
+    def _read_row(self, row: object, steps: Sequence[Step]) -> list[Problem]:
+        """Adds a row's values to the columns; gives what is off with it."""
+        cells = self._as_mapping(row)
+        if cells is None:
+            return [(self._wanted_row(row), None)]
+        problems: list[Problem] = []
+        for field, accept, append in steps:
+            try:
+                append(_value_in(cells, field, accept))
+            except ValueError as error:
+                problems.append((str(error), field.name))
+        if len(cells) > len(self.inputs) or problems:
+            problems.extend(self._unknown(cells))
+        return problems
 
     def _as_mapping(self, row: object) -> Mapping[str, Any] | None:
         if isinstance(row, Mapping):
@@ -195,15 +257,15 @@ class Signature:
         kind = "a text or an object" if len(self.inputs) == 1 else "an object"
         return f"expected {kind} with {listed(self.names(), 6)}, received {described(row)}"
 
-    def _unknown(self, index: int, cells: Mapping[str, Any]) -> Iterable[tuple[str, str | None]]:
+    def _unknown(self, cells: Mapping[str, Any]) -> Iterable[Problem]:
         known = {*self.names(), *self.ignored, self.output.name}
         unknown = (name for name in cells if name not in known)
         for name in itertools.islice(unknown, MAX_PROBLEMS_SHOWN):
             near = closest(str(name), known)
             hint = f"; did you mean '{near}'?" if near else ""
-            yield f"row {index + 1}: no field is called {quoted(str(name))}{hint}", str(name)
+            yield f"no field is called {quoted(str(name))}{hint}", str(name)
 
-    def _refusal(self, problems: list[tuple[str, str | None]]) -> HandrailError:
+    def _refusal(self, problems: Sequence[Problem]) -> HandrailError:
         shown = [text for text, _ in problems[:MAX_PROBLEMS_SHOWN]]
         rest = len(problems) - len(shown)
         mend = f"send {self.sample_text()}"
@@ -220,6 +282,22 @@ class Signature:
         return asdict(self)
 
 
+def _value_in(cells: Mapping[str, Any], field: Field, accept: Reader) -> float | str | None:
+    """The value of a field in a JSON-like row. Raises ValueError that names the field."""
+    cell = cells.get(field.name)
+    try:
+        if type(cell) not in JSON_TYPES:
+            cell = python_cell(cell, wanted(field))
+        if cell is not None and cell == cell:  # noqa: PLR0124 - NaN is not itself
+            refuse_type(field, cell)
+            return accept(cell)
+    except ValueError as error:
+        raise ValueError(f"field '{field.name}': {error}") from None
+    if not field.optional:
+        raise ValueError(f"field '{field.name}' {'is null' if field.name in cells else 'is missing'}")
+    return None if field.kind in ("category", "text") else math.nan
+
+
 def refuse_type(field: Field, cell: object) -> None:
     """Raises ValueError when a JSON value is of a type that this field never holds."""
     if isinstance(cell, list | dict):
@@ -228,8 +306,6 @@ def refuse_type(field: Field, cell: object) -> None:
         raise ValueError(f"expected {wanted(field)}, received {str(cell).lower()}")
     if field.kind == "text" and not isinstance(cell, str):
         raise ValueError(f"expected text in quotes, received {described(cell)}")
-    if is_blank(cell) and not field.optional and field.kind != "text":  # type: ignore[arg-type]
-        raise ValueError(f"expected {wanted(field)}, received an empty text")
 
 
 def wanted(field: Field) -> str:
@@ -241,6 +317,13 @@ def wanted(field: Field) -> str:
         "category": "a word" + (f" such as '{field.choices[0]}'" if field.choices else ""),
         "text": "text",
     }[field.kind]
+
+
+def described_cell(cell: object) -> str:
+    """A cell in words, nothing where there is none."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return "nothing"
+    return "an empty text" if isinstance(cell, str) and is_blank(cell) else described(cell)
 
 
 def described(value: object) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Final
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any, Final
 
 Cell = str | int | float | bool | None
 
@@ -48,6 +50,28 @@ def is_missing(cell: Cell) -> bool:
     return is_blank(cell) or (isinstance(cell, str) and cell.strip().casefold() in MISSING_WORDS)
 
 
+def python_cell(value: Any, wanted: str) -> Cell | date:
+    """A cell of Python's own types from one of numpy's, pandas' or the standard library's; None for NA and NaT.
+
+    Raises ValueError saying what was received where `wanted` was expected.
+    """
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, date):
+        return None if str(value) == "NaT" else value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real | Decimal):
+        return _float(value)
+    if type(value).__name__ == "NAType":
+        return None
+    if type(value).__name__ == "datetime64":
+        return None if str(value) == "NaT" else str(value)
+    if type(value).__name__ in ("bool", "bool_") and hasattr(value, "item"):
+        return bool(value)
+    raise ValueError(f"expected {wanted}, received {type(value).__name__}")
+
+
 def to_number(cell: Cell, style: NumberStyle = PLAIN) -> float:
     """The number in a cell, NaN when it is missing. Raises ValueError saying what was received."""
     if isinstance(cell, bool):
@@ -56,6 +80,8 @@ def to_number(cell: Cell, style: NumberStyle = PLAIN) -> float:
         return _finite(cell, str(cell))
     if cell is None:
         return math.nan
+    if not isinstance(cell, str):
+        return to_number(_without_date(python_cell(cell, "a number")), style)
     text = cell.strip()
     if text.casefold() in MISSING_WORDS:
         return math.nan
@@ -70,17 +96,28 @@ def to_number(cell: Cell, style: NumberStyle = PLAIN) -> float:
 
 
 def _finite(number: float, text: str) -> float:
-    try:
-        value = float(number)
-    except OverflowError:
-        value = math.inf
+    value = _float(number)
     if math.isinf(value):
         raise ValueError(f"expected a finite number, received {quoted(text)}")
     return value
 
 
+def _float(number: Any) -> float:
+    """inf for what is too large for a float."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
+
+
+def _without_date(cell: Cell | date) -> Cell:
+    return cell.isoformat() if isinstance(cell, date) else cell
+
+
 def to_boolean(cell: Cell) -> float:
     """1.0, 0.0 or NaN for a yes, a no or nothing, in any usual spelling. Raises ValueError saying what was received."""
+    if not isinstance(cell, str):
+        cell = _without_date(python_cell(cell, "true or false"))
     if isinstance(cell, bool):
         return float(cell)
     if is_missing(cell):
@@ -93,12 +130,16 @@ def to_boolean(cell: Cell) -> float:
     raise ValueError(f"expected true or false, received {quoted(str(cell))}")
 
 
-def to_date(cell: Cell, pattern: str) -> float:
+def to_date(cell: Cell | date, pattern: str) -> float:
     """Seconds since 1970-01-01 (UTC where no zone is given), NaN when missing.
 
     `pattern` is "iso" (any ISO 8601 date or time), "epoch_s", "epoch_ms", or a strptime pattern.
     Raises ValueError saying what was received.
     """
+    if not isinstance(cell, str):
+        cell = python_cell(cell, f"a date like {date_example(pattern)}")
+        if isinstance(cell, date):
+            return _seconds(cell if isinstance(cell, datetime) else datetime.combine(cell, time()))
     if is_missing(cell):
         return math.nan
     if pattern in ("epoch_s", "epoch_ms"):
@@ -108,6 +149,10 @@ def to_date(cell: Cell, pattern: str) -> float:
         moment = datetime.fromisoformat(text) if pattern == "iso" else datetime.strptime(text, pattern)
     except ValueError:
         raise ValueError(f"expected a date like {date_example(pattern)}, received {quoted(text)}") from None
+    return _seconds(moment)
+
+
+def _seconds(moment: datetime) -> float:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
@@ -127,6 +172,7 @@ def to_word(cell: Cell) -> str | None:
     """The canonical spelling of a category or label: 1, 1.0 and "1" are the same word; None when blank."""
     if isinstance(cell, str):
         return cell.strip() or None
+    cell = _without_date(python_cell(cell, "a word"))
     if cell is None or is_blank(cell):
         return None
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < LARGEST_EXACT_INT:
@@ -136,6 +182,8 @@ def to_word(cell: Cell) -> str | None:
 
 def to_text(cell: Cell) -> str | None:
     """The text of a cell as it stands, None when blank."""
+    if not isinstance(cell, str):
+        cell = _without_date(python_cell(cell, "text"))
     return None if is_blank(cell) else cell if isinstance(cell, str) else str(cell)
 
 

@@ -13,11 +13,13 @@ from handrail.core.errors import HandrailError
 from handrail.faces.cli.printing import as_json
 
 if TYPE_CHECKING:
+    from handrail.core.signature import Signature
     from handrail.data.table import Table
     from handrail.faces.cli.rows import Asked
     from handrail.model import Model
 
 MOST_PROBABILITY_COLUMNS = 20
+ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -47,32 +49,34 @@ def answered(model: Model, asked: Asked) -> Answered:
             if error.code != "data":
                 raise
     for place, row in enumerate(rows):
-        if place not in problems:
-            try:
-                model.signature.columns_of_rows([row])
-            except HandrailError as error:
-                problems[place] = error.problem.removeprefix("row 1: ")
+        if place not in problems and (problem := model.signature.problem_of_row(row)):
+            problems[place] = problem
     good = [place for place in range(len(rows)) if place not in problems]
     return _merged(len(rows), good, model.predict([rows[place] for place in good]) if good else [], problems)
 
 
 def _of_table(model: Model, table: Table) -> Answered:
-    absent = [name for name in model.signature.names() if name not in table.columns]
     try:
         return Answered(list(model.predict_table(table)), {}, table.lines)
     except HandrailError as error:
-        if error.code != "data" or absent:
+        problems = _problems_of(model.signature, table)
+        if error.code != "data" or not problems:
             raise
-    problems: dict[int, str] = {}
-    for field in model.signature.inputs:
-        for place, cell in enumerate(table.columns[field.name]):
-            try:
-                field.parse(cell)
-            except ValueError as error:
-                problems.setdefault(place, f"column '{field.name}': {error}")
     good = [place for place in range(len(table)) if place not in problems]
     found = model.predict_table(table.select(good)) if good else []
     return _merged(len(table), good, found, problems, table.lines)
+
+
+def _problems_of(signature: Signature, table: Table) -> dict[int, str]:
+    """Place → what is off with the first cell there that cannot be answered."""
+    problems: dict[int, str] = {}
+    for field in signature.inputs:
+        for place, cell in enumerate(table.columns.get(field.name, ())):
+            try:
+                field.accept(cell)
+            except ValueError as error:
+                problems.setdefault(place, f"column '{field.name}': {error}")
+    return problems
 
 
 def _merged(
@@ -94,6 +98,12 @@ def json_line(answers: Answered, place: int) -> str:
     return as_json({"error": answers.problems[place]} if answer is None else answer)
 
 
+def refuse_ending(path: Path) -> None:
+    """Raises HandrailError ("usage") for a file of a kind that answers are not written to."""
+    if path.suffix.lower() not in ENDINGS:
+        raise HandrailError("usage", f"cannot write '{path.suffix or path.name}'", "-o answers.csv or -o answers.jsonl")
+
+
 def write_answers(path: Path, model: Model, asked: Asked, answers: Answered, *, raw: bool) -> None:
     """A .csv with the rows and their answers beside them, or a .jsonl with the answers."""
     from handrail.core.files import write_text
@@ -102,8 +112,6 @@ def write_answers(path: Path, model: Model, asked: Asked, answers: Answered, *, 
         lines = (json_line(answers, place) for place in range(len(answers.answers)))
         write_text(path, "".join(f"{line}\n" for line in lines))
         return
-    if path.suffix.lower() not in (".csv", ".tsv"):
-        raise HandrailError("usage", f"cannot write '{path.suffix or path.name}'", "-o answers.csv or -o answers.jsonl")
     content = io.StringIO()
     writer = csv.writer(content, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", lineterminator="\n")
     names, rows = _input_cells(model, asked)
