@@ -15,6 +15,7 @@ from handrail.core.errors import HandrailError
 from handrail.core.registry import runtime_for, task_part
 from handrail.core.signature import Columns, Signature
 from handrail.core.values import Cell
+from handrail.data.look import fingerprint
 from handrail.data.read import read_table
 from handrail.data.table import Table
 from handrail.measure.explain import contributions, word_contributions
@@ -25,6 +26,7 @@ WEIGHTS = "weights/model.onnx"
 # Rows sent through the graph at once; keeps memory flat however long a file is.
 BATCH_ROWS, BATCH_TEXTS = 512, 64
 REPLAY_TOLERANCE = 1e-4
+FILE_ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx", ".xls", ".ods", ".gz")
 # What encoding, running and decoding took.
 Seconds = tuple[float, float, float]
 
@@ -39,24 +41,32 @@ class Model:
         self.version = version
 
     def __call__(self, x: object) -> Any:
-        """One answer for one row (a mapping, or a text where the model takes one), a list for a list or a table."""
-        if isinstance(x, str | Mapping):
-            return self.predict([x])[0]
-        return self.predict(x)
+        """One answer for one row (a mapping, a row of a DataFrame, or a text where the model takes one), a list for a
+        list, a column of texts or a table.
+        """
+        row = self._row_in(x)
+        return self.predict(x) if row is None else self.predict([row])[0]
 
     def predict(self, rows: object) -> list[Answer]:
-        """Answers in the order of `rows`: a list of rows, a DataFrame, or a Table.
+        """Answers in the order of `rows`: a list of rows, a column of texts, a DataFrame, a Table, or a file's Path.
 
         Raises HandrailError ("data") that names rows and fields; then nothing was answered.
         """
-        if isinstance(rows, str | Mapping):
-            raise HandrailError("usage", "predict takes a list of rows", "model(row) answers one row")
+        if isinstance(rows, str) or self._row_in(rows) is not None:
+            raise HandrailError("usage", "predict takes a list of rows", _instead_of(rows))
+        if hasattr(rows, "to_list"):
+            rows = rows.to_list()
         if isinstance(rows, Sequence):
-            return self.predict_columns(self.signature.columns_of_rows(rows))
-        return self.predict_table(rows if isinstance(rows, Table) else read_table(rows))
+            return self.predict_columns(self.signature.columns_of_rows(rows)) if rows else []
+        if hasattr(rows, "columns") and len(rows) == 0:  # type: ignore[arg-type]
+            return []
+        if not isinstance(rows, Table | Path) and not hasattr(rows, "columns"):
+            problem = f"expected a row, a list of rows, a table or a Path, received {type(rows).__name__}"
+            raise HandrailError("usage", problem, f"model([{self.signature.sample_text()}])")
+        return self.predict_table(read_table(rows))
 
     def predict_table(self, table: Table) -> list[Answer]:
-        """Answers for a table that has at least the model's columns, in any order."""
+        """Answers for a table that has at least the model's columns, in any order; optional ones may be absent."""
         return self.predict_columns(self.signature.columns_of_table(table.columns))
 
     def predict_columns(self, columns: Columns) -> list[Answer]:
@@ -80,6 +90,7 @@ class Model:
         For classes the contributions are to the answered label's probability, for numbers to the value. For tables
         they add up, with `base`, to the score; for text they say how far a word lifts it, alone and among the others.
         """
+        row = row if (known := self._row_in(row)) is None else known
         answer = self.predict([row])[0]
         index = self._explained_index(answer)
         columns = self.signature.columns_of_rows([row])
@@ -114,7 +125,10 @@ class Model:
         }
 
     def evaluate(self, source: object) -> dict[str, Any]:
-        """How good the model is on other rows, next to the trivial one: the same measures as in its report."""
+        """How good the model is on other rows, next to the trivial one: the same measures as in its report.
+
+        `warnings` says so when these are the rows it was trained with.
+        """
         table = source if isinstance(source, Table) else read_table(source)
         target = self.signature.output.name
         if target not in table.columns:
@@ -122,7 +136,7 @@ class Model:
                 "data", f"no column '{target}' with the right answers", "add it, or use handrail predict", field=target
             )
         scores = self.scores(self.signature.columns_of_table(table.columns))
-        return self.score(scores, table.columns[target])
+        return {**self.score(scores, table.columns[target]), "warnings": self._flattered_by(table)}
 
     def score(self, scores: np.ndarray, truth: Sequence[Cell]) -> dict[str, Any]:
         """The task's own measures of `scores` against cells of the target column."""
@@ -162,6 +176,18 @@ class Model:
     def __repr__(self) -> str:
         version = "" if self.version is None else f"@{self.version}"
         return f"<handrail.Model {self.name}{version}: {self.manifest.task}, predicts '{self.signature.output.name}'>"
+
+    def _row_in(self, x: object) -> object:
+        """The row that `x` is, None where it is something else. A pandas row knows its fields by their names."""
+        if isinstance(x, str | Mapping):
+            return x
+        cells = x.to_dict() if hasattr(x, "to_dict") and hasattr(x, "to_list") else {}
+        return cells if not cells.keys().isdisjoint(self.signature.names()) else None
+
+    def _flattered_by(self, table: Table) -> list[str]:
+        if fingerprint(table.columns) != self.manifest.data.get("fingerprint"):
+            return []
+        return ["these are the rows it was trained with: the score flatters, and says nothing of new rows"]
 
     def _answers_again(self) -> list[Answer]:
         """The answers to the examples, or, where there are none, to a row made from the signature."""
@@ -239,6 +265,13 @@ def load(reference: str | Path, *, home: Path | None = None, threads: int = 1) -
         return Model(bundle, name=bundle.manifest.name, version=None, threads=threads)
     path = Store(home).find(text)
     return Model(open_bundle(path), name=split_reference(text)[0], version=int(path.name), threads=threads)
+
+
+def _instead_of(row: object) -> str:
+    """What to type where one row, or the name of a file, was given for a list."""
+    if isinstance(row, str) and Path(row[:255]).suffix.lower() in FILE_ENDINGS:
+        return f"model.predict(Path({row!r})) answers the rows of a file"
+    return "model(row) answers one row, model.predict([row, …]) a list"
 
 
 def _distance(answer: Any, wanted: Any) -> float:

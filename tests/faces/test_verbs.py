@@ -114,10 +114,43 @@ def test_rows_that_are_off_are_named_and_the_others_answered(shop: Path, tmp_pat
     assert cli("predict", "churn", rows, "--json").object()["errors"][1]["message"] == "field 'active' is missing"
 
 
+def test_a_file_is_answered_as_its_rows_are(shop: Path, tmp_path: Path, cli: Cli) -> None:
+    path = table_file(tmp_path, rows="30,pro,yes\n40,pro,\n,pro,yes\n")
+    done = cli("predict", "churn", str(path))
+    done.refused(3, "row 2 (line 3)", "column 'active'", "received an empty text", "1 of 3 rows was not answered")
+    assert ["error" in json.loads(line) for line in done.out.splitlines()] == [False, True, False]
+    short = tmp_path / "short.csv"
+    short.write_text("plan,active\npro,yes\n")
+    assert cli("predict", "churn", str(short)).out == cli("predict", "churn", '{"plan": "pro", "active": true}').out
+
+
+def test_each_problem_of_a_row_names_that_row(shop: Path, cli: Cli) -> None:
+    done = cli("predict", "churn", json.dumps(ROW), '{"x": 1}')
+    done.refused(3, "row 2: field 'plan' is missing; field 'active' is missing; no field is called 'x'")
+    assert "row 1" not in done.err
+
+
+def test_a_file_with_a_header_only_is_told_what_to_add(shop: Path, tmp_path: Path, cli: Cli) -> None:
+    done = cli("predict", "churn", str(table_file(tmp_path, rows="")))
+    done.refused(3, "there is only a header", "add rows below it")
+
+
+def test_an_output_that_cannot_be_is_refused_before_the_work(shop: Path, tmp_path: Path, cli: Cli) -> None:
+    path = str(table_file(tmp_path))
+    done = cli("predict", "nothing", path, "-o", "answers.txt")
+    done.refused(2, "cannot write '.txt'", "-o answers.csv")
+    for verb in ("predict", "report", "export"):
+        words = [verb, "churn", path] if verb == "predict" else [verb, "churn"]
+        cli(*words, "-o", str(tmp_path / "no" / "o.csv")).refused(5, "there is no folder", "mkdir -p")
+    assert not (tmp_path / "no").exists()
+
+
 def test_answers_are_written_beside_their_rows(shop: Path, tmp_path: Path, cli: Cli) -> None:
     path = table_file(tmp_path)
     done = cli("predict", "churn", str(path), "-o", str(tmp_path / "out.csv"))
     assert (done.status, done.out) == (0, "")
+    assert "wrote 2 answers to " in done.err
+    cli("predict", "churn", str(path), "-o", str(tmp_path / "out.csv"))
     with (tmp_path / "out.csv").open() as file:
         rows = list(csv.DictReader(file))
     names = ["age", "plan", "active", "predicted_churned", "probability", "probability_no", "probability_yes"]
@@ -170,7 +203,23 @@ def test_a_model_is_evaluated_on_other_rows(shop: Path, tmp_path: Path, cli: Cli
     path = str(reviews_file(tmp_path, 40))
     done = cli("evaluate", "reviews", path)
     assert "Accuracy" in done.out
-    assert cli("evaluate", "reviews", path, "--json").object()["rows"] == 40
+    found = cli("evaluate", "reviews", path, "--json").object()
+    assert (found["rows"], found["warnings"]) == (40, [])
+
+
+def test_the_rows_it_was_trained_with_are_recognised(home: Path, tmp_path: Path, cli: Cli) -> None:
+    path = str(reviews_file(tmp_path, 60))
+    cli("train", path, "--trials", "1", "--name", "reviews")
+    assert "! these are the rows it was trained with" in cli("evaluate", "reviews", path).out
+    assert len(cli("evaluate", "reviews", path, "--json").object()["warnings"]) == 1
+
+
+def test_a_cell_that_is_off_gets_no_mend_that_evaluate_has_not(shop: Path, tmp_path: Path, cli: Cli) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("age,plan,active,churned\nold,pro,yes,no\n")
+    done = cli("evaluate", "churn", str(path))
+    done.refused(3, "row 1, column 'age'", "mend that cell")
+    assert "--kind" not in done.err
 
 
 def test_a_check_says_what_was_checked(shop: Path, cli: Cli) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from handrail.faces.cli.options import opened, shared
-from handrail.faces.cli.printing import put, put_json, put_table
+from handrail.faces.cli.printing import counted, put, put_json, put_table
 
 
 @click.command("evaluate", epilog="Example: handrail evaluate reviews january.csv")
@@ -22,7 +22,9 @@ def command(name: str, file: str, as_json: bool) -> None:
     if as_json:
         put_json({"model": f"{model.name}@{model.version}" if model.version else model.name, **score})
         return
-    put(f"{model.name} on {score['rows']:,} rows")
+    put(f"{model.name} on {counted(score['rows'], 'row')}")
+    for warning in score["warnings"]:
+        put(f"! {warning}")
     put()
     put_table(measures(score["metrics"]), header=True)
 

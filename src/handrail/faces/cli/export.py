@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from handrail.faces.cli.options import once, shared
+from handrail.faces.cli.options import once, shared, writable
 from handrail.faces.cli.printing import put, put_json, size_words
 
 
@@ -18,7 +18,7 @@ def command(name: str, output: str | None, as_json: bool) -> None:
     """Write the model NAME as one file that `handrail import` reads; the same model gives the same bytes."""
     from handrail.store import Store, split_reference
 
-    archive = Path(output) if output else Path(f"{split_reference(name)[0]}.handrail")
+    archive = writable(output) if output is not None else Path(f"{split_reference(name)[0]}.handrail")
     Store().export(name, archive)
     size = archive.stat().st_size
     if as_json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -74,6 +75,15 @@ def opened(reference: str) -> Model:
     from handrail.model import load
 
     return load(reference_of(reference))
+
+
+def writable(option: str) -> Path:
+    """The path of a file that can be written. Raises HandrailError before the work that it is for."""
+    path = Path(option)
+    if "\0" in option or not path.parent.is_dir():
+        problem, mend = f"there is no folder '{path.parent}'", f"mkdir -p {shlex.quote(str(path.parent))}"
+        raise HandrailError("environment", problem, mend, where=option)
+    return path
 
 
 def opened_store() -> Store:

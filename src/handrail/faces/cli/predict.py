@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from handrail.core.errors import HandrailError
-from handrail.faces.cli.options import once, opened, shared
-from handrail.faces.cli.printing import put, put_json, put_table, say
+from handrail.faces.cli.options import once, opened, shared, writable
+from handrail.faces.cli.printing import counted, put, put_json, put_table, say
 
 BAR_COLUMNS = 24
 MOST_LABELS_SHOWN = 10
@@ -30,23 +29,26 @@ def command(name: str, rows: tuple[str, ...], output: str | None, raw: bool, as_
     A file is CSV, JSON lines, Parquet or Excel. Answers come in the order of the rows; a row that is off is named,
     the others are answered, and the exit status is 3.
     """
-    from handrail.faces.cli.answers import answered, json_line, write_answers
+    from handrail.faces.cli.answers import answered, json_line, refuse_ending, write_answers
     from handrail.faces.cli.rows import asked
 
+    path = writable(output) if output is not None else None
+    if path is not None:
+        refuse_ending(path)
     model = opened(name)
     what = asked(rows, model.signature)
     found = answered(model, what)
-    if output:
-        write_answers(Path(output), model, what, found, raw=raw)
-        say(f"wrote {len(found.answers) - len(found.problems):,} answers to {output}")
+    if path is not None:
+        write_answers(path, model, what, found, raw=raw)
+        say(f"wrote {counted(len(found.answers) - len(found.problems), 'answer')} to {path}")
     if what.single and found.problems:
         raise HandrailError("data", found.problems[0], f"send {model.signature.sample_text()}")
     if as_json:
         problems = [{"row": place + 1, "message": text} for place, text in sorted(found.problems.items())]
         put_json({"model": _full_name(model), "answers": found.answers, "errors": problems})
-    elif what.single and sys.stdout.isatty() and not output:
+    elif what.single and sys.stdout.isatty() and not path:
         put_answer(found.answers[0] or {}, model.signature.output.name)
-    elif not output:
+    elif not path:
         for place in range(len(found.answers)):
             print(json_line(found, place))
     if found.problems:
@@ -55,7 +57,8 @@ def command(name: str, rows: tuple[str, ...], output: str | None, raw: bool, as_
         raise (
             HandrailError(
                 "data",
-                f"{len(found.problems):,} of {len(found.answers):,} rows were not answered",
+                f"{len(found.problems):,} of {counted(len(found.answers), 'row')} "
+                f"{'was' if len(found.problems) == 1 else 'were'} not answered",
                 "mend them, or leave them out",
             )
             if not as_json

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handrail.core.errors import HandrailError
-from handrail.faces.cli.options import once, opened, shared
+from handrail.faces.cli.options import once, opened, shared, writable
 from handrail.faces.cli.printing import put, put_heading, put_json, put_table, say
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ def command(name: str, show: bool, output: str | None, as_json: bool) -> None:
     """Show how good the model NAME is, how that is known, and what to mind."""
     from handrail.store import Store
 
+    page = writable(output) if output is not None else None
     model = opened(name)
-    if output:
-        say(f"wrote {write_page(model, Path(output))}")
+    if page is not None:
+        say(f"wrote {write_page(model, page)}")
     if as_json:
         put_json(model.report)
     else:
@@ -38,7 +39,7 @@ def command(name: str, show: bool, output: str | None, as_json: bool) -> None:
     if show:
         folder = Store().home / "pages"
         show_page(write_page(model, folder / f"{model.name}-{model.version or 0}.html"))
-    elif not as_json and not output:
+    elif not as_json and not page:
         put()
         put(f"pictures: handrail report {name} --open")
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from handrail.core.signature import Signature
     from handrail.data.table import Table
 
-FILE_ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx", ".xls", ".ods", ".gz")
 MOST_STDIN_BYTES = 512 * 2**20
 LONGEST_PATH = 4_096
 
@@ -49,6 +48,8 @@ def asked(words: Sequence[str], signature: Signature) -> Asked:
 
 def is_file(word: str, signature: Signature) -> bool:
     """Whether a word names a file: one that is there, or that ends like one and has no blanks."""
+    from handrail.model import FILE_ENDINGS
+
     if "\0" in word or len(word) > LONGEST_PATH or word[:1] in ("{", "["):
         return False
     try:
