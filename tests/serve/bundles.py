@@ -28,9 +28,14 @@ ROWS: list[dict[str, Any]] = [
 
 
 def make_bundle(
-    folder: Path, name: str = "churn", fields: tuple[Field, ...] = FIELDS, output: Output = OUTPUT
+    folder: Path,
+    name: str = "churn",
+    fields: tuple[Field, ...] = FIELDS,
+    output: Output = OUTPUT,
+    weight: float = 0.02,
+    ballast: int = 1,
 ) -> Model:
-    """Writes the bundle and opens it."""
+    """Writes the bundle and opens it. `weight` makes its answers its own; `ballast`² weights change nothing."""
     settings = [
         {
             "name": field.name,
@@ -50,7 +55,7 @@ def make_bundle(
         data={"trivial": [0.5, 0.5]},
     )
     files = {
-        "weights/model.onnx": graph(len(fields)),
+        "weights/model.onnx": graph(len(fields), weight, ballast),
         "report.html": b"<!doctype html><title>report</title><p>fine</p>",
         "report.json": to_json({}),
     }
@@ -62,16 +67,25 @@ def make_bundle(
     return load(folder)
 
 
-def graph(width: int) -> bytes:
+def graph(width: int, weight: float = 0.02, ballast: int = 1) -> bytes:
     """softmax(x · w) of the inputs with NaN read as 0."""
-    weights = np.array([[0.0, 0.02 * (column + 1)] for column in range(width)], dtype=np.float32)
+    weights = np.array([[0.0, weight * (column + 1)] for column in range(width)], dtype=np.float32)
+    nothing = np.zeros((2, ballast), dtype=np.float32), np.zeros((ballast, ballast), dtype=np.float32)
     nodes = [
         helper.make_node("IsNaN", ["x"], ["missing"]),
         helper.make_node("Where", ["missing", "zero", "x"], ["filled"]),
-        helper.make_node("MatMul", ["filled", "weights"], ["logits"]),
+        helper.make_node("MatMul", ["filled", "weights"], ["plain"]),
+        helper.make_node("MatMul", ["plain", "nothing0"], ["wide"]),
+        helper.make_node("MatMul", ["wide", "nothing1"], ["nothing"]),
+        helper.make_node("ReduceSum", ["nothing"], ["none"], keepdims=1),
+        helper.make_node("Add", ["plain", "none"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["scores"], axis=1),
     ]
-    initial = [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(np.float32(0), "zero")]
+    initial = [
+        numpy_helper.from_array(weights, "weights"),
+        numpy_helper.from_array(np.float32(0), "zero"),
+        *(numpy_helper.from_array(array, f"nothing{place}") for place, array in enumerate(nothing)),
+    ]
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", width])]
     outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", 2])]
     made = helper.make_graph(nodes, "linear", inputs, outputs, initial)

@@ -35,9 +35,10 @@ import json, sys
 from pathlib import Path
 from handrail.serve import serve
 from handrail.serve.limits import Limits
-options = json.loads(sys.argv[2])
+options = json.loads(sys.argv[1])
+reference = sys.argv[2] if sys.argv[3:] else Path(sys.argv[2])
 limits = Limits(**options.pop("limits", {}))
-serve([Path(sys.argv[1])], port=0, limits=limits, ready=lambda address: print(address, flush=True), **options)
+serve([reference], port=0, limits=limits, ready=lambda address: print(address, flush=True), **options)
 """
 
 
@@ -89,11 +90,12 @@ class Served:
 
 
 def _children(pid: int) -> list[int]:
-    try:
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    except OSError:
-        return []
-    return [int(word) for word in found.split()]
+    """The processes that any thread of a process started."""
+    found: list[int] = []
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, children.read_text(encoding="ascii").split())
+    return found
 
 
 def drained(connection: socket.socket) -> bytes:
@@ -111,10 +113,19 @@ def status_of(answer: bytes) -> int:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, **options: Any) -> Iterator[Served]:
-    """A real server process, killed at the end if it is still there."""
+def serving(reference: Path | str, **options: Any) -> Iterator[Served]:
+    """A real server process of a bundle's folder or a model's name, killed at the end if it is still there."""
     options = {"adoptable_s": 0, **options}
-    arguments = [sys.executable, "-W", "error", "-c", START, str(folder), json.dumps(options)]
+    arguments = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        START,
+        json.dumps(options),
+        str(reference),
+        *(["name"] if isinstance(reference, str) else []),
+    ]
     with subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
     ) as process:
