@@ -214,6 +214,34 @@ def test_useless_columns_are_left_out_with_a_reason() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        [
+            f"这部电影{'非常好看' if number % 2 else '无聊透了'}{chr(0x4E00 + number)}演员表演精彩"
+            for number in range(60)
+        ],
+        [f"หนังเรื่องนี้{chr(0x0E01 + number % 40)}{chr(0x0E01 + number // 40)}สนุกมาก" for number in range(60)],
+        ["ab"[number % 2] * 14 + "".join(map(chr, (97 + number % 26, 97 + number // 26))) for number in range(60)],
+    ],
+)
+def test_texts_without_blanks_are_texts(texts: list[str]) -> None:
+    look = look_at(table("review,label\n" + "".join(f"{text},{'uv'[row % 2]}\n" for row, text in enumerate(texts))))
+    assert [field.kind for field in look.inputs()] == ["text"]
+
+
+def test_cities_without_blanks_are_words() -> None:
+    look = look_at(table(numbers(["x", "y"] * 20, city=["北京", "上海", "呼和浩特市", "ツェルマット"] * 10)))
+    assert [field.kind for field in look.inputs() if field.name == "city"] == ["category"]
+
+
+def test_columns_that_are_set_aside_are_named_with_a_way_to_use_them() -> None:
+    error = refused("word,one,label\n" + "".join(f"k{number}x,1,{'uv'[number % 2]}\n" for number in range(40)))
+    assert "'word' (id: 40 different words" in error.problem
+    assert "'one' (constant:" in error.problem
+    assert error.mend == "--kind word=text learns from it all the same"
+
+
 def test_a_hundred_thousand_columns_end_quickly() -> None:
     wide = ",".join(f"c{number}" for number in range(100_000))
     row = ",".join("1" for _ in range(100_000))

@@ -33,6 +33,10 @@ ID_NAME: Final = re.compile(r"(?:^|[_\W])(?:id|uuid|guid|rownum|row|index|unname
 EPOCH_NAME: Final = re.compile(r"time|date|epoch|stamp|_at$", re.IGNORECASE)
 MOST_CHOICES: Final = 1_000
 SAMPLE: Final = 300
+# Thai, Lao, Burmese, Khmer, Japanese and Chinese stand without blanks; about two characters are a word.
+UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
+# One word of more than this many letters, and hardly anything else, is no key: keys hold digits and marks.
+LONGEST_KEY: Final = 15
 # A column of words is text when its cells have this many words on average, and rarely repeat.
 TEXT_WORDS: Final = 3.0
 
@@ -202,16 +206,28 @@ def _as_date(pattern: str, known: Sequence[Cell]) -> Seen:
 
 def _as_words(name: str, distinct: Sequence[Cell], filled: int) -> Seen:
     sample = [str(cell) for cell in distinct[:: max(1, len(distinct) // SAMPLE)]]
-    words = sum(len(text.split()) for text in sample) / len(sample)
+    words = sum(map(_word_count, sample)) / len(sample)
     length = sum(map(len, sample)) / len(sample)
     share = len(distinct) / filled
     if (words >= TEXT_WORDS and (share > 0.2 or length > 60)) or (words >= 2 and share > 0.7 and len(distinct) > 20):
         return Seen("text", f"{words:.0f} words in a cell on average, {len(distinct):,} different cells")
+    if share > 0.95 and len(distinct) > 20 and length > LONGEST_KEY and _letters(sample) > 0.95:
+        return Seen("text", f"{length:.0f} letters in a cell on average, {len(distinct):,} different cells")
     if share > 0.95 and len(distinct) > 20 and words < 2:
         return Seen("id", f"{len(distinct):,} different words in {filled:,} rows: nothing repeats")
     if share > 0.5 and ID_NAME.search(name) and len(distinct) > 20 and words < 2:
         return Seen("id", f"{len(distinct):,} different words in {filled:,} rows, and its name")
     return Seen("category", f"{len(distinct):,} different words: {_some(distinct)}")
+
+
+def _word_count(text: str) -> float:
+    return max(len(text.split()), len(UNSPACED.findall(text)) / 2)
+
+
+def _letters(texts: Sequence[str]) -> float:
+    """The share of letters among all characters."""
+    joined = "".join(texts)
+    return sum(map(str.isalpha, joined)) / max(1, len(joined))
 
 
 def _some(cells: Sequence[Cell], limit: int = 4) -> str:

@@ -14,7 +14,7 @@ from handrail.core.values import Cell, is_blank, is_missing
 from handrail.data.cleaning import notes_on_words, without_words
 from handrail.data.kinds import Seen, field_of, seen
 from handrail.data.leaks import duplicate_of, gives_away, gives_away_amount, twins_of
-from handrail.data.numbers import decimal_mark
+from handrail.data.numbers import decimal_mark, number_in
 from handrail.data.seen import ColumnLook, Look, Split
 from handrail.data.splits import chosen_split
 from handrail.data.table import Table
@@ -24,6 +24,7 @@ __all__ = ["ColumnLook", "Look", "Split", "look_at", "usable_rows"]
 
 MOST_COLUMNS: Final = 10_000
 ASKABLE_KINDS: Final = ("number", "boolean", "date", "category", "text", "ignore")
+MOST_REASONS: Final = 5
 NOT_USED: Final = ("id", "constant", "empty")
 
 
@@ -49,9 +50,7 @@ def look_at(
         other for other in columns if other != name and other not in ignored and found[other].kind not in NOT_USED
     ]
     if not inputs:
-        raise HandrailError(
-            "data", f"nothing to predict '{name}' from: no column is usable", "give columns with values that differ"
-        )
+        raise _nothing_left(name, {other: found[other] for other in columns if other not in (name, *ignored)}, columns)
     all_text = all(found[other].kind == "text" for other in inputs)
     question = question_of(name, found[name], columns[name], problem, all_text=all_text, lists=name in table.lists)
     duplicates = duplicate_of(
@@ -72,9 +71,8 @@ def look_at(
         notes += _notes_on(looks[-1], found[other])
     used = [look.name for look in looks if look.used]
     if not used:
-        raise HandrailError(
-            "data", f"nothing to predict '{name}' from: every column repeats or gives it away", "see handrail look"
-        )
+        aside = {look.name: Seen(look.kind, look.reason) for look in looks if look.name not in (name, *ignored)}
+        raise _nothing_left(name, aside, columns)
     twins = twins_of([columns[other] for other in used], len(table))
     repeated = len(table) - len(np.unique(twins))
     if repeated:
@@ -144,6 +142,22 @@ def _seen_as(name: str, cells: Sequence[Cell], asked: str | None, decimal: str) 
         return by_itself
     assert asked is not None
     return Seen(asked, f"you said so (by itself: {by_itself.kind})", by_itself.pattern, by_itself.style)
+
+
+def _nothing_left(target: str, aside: Mapping[str, Seen], columns: Mapping[str, Sequence[Cell]]) -> HandrailError:
+    """What was set aside and why, and how to use it all the same."""
+    reasons = [f"'{name}' ({kind.kind}: {kind.reason})" for name, kind in aside.items()]
+    shown = "; ".join(reasons[:MOST_REASONS]) + (
+        f"; and {len(reasons) - MOST_REASONS} more" if reasons[MOST_REASONS:] else ""
+    )
+    problem = f"nothing to predict '{target}' from" + (f": set aside are {shown}" if aside else "")
+    name = next((name for name, kind in aside.items() if kind.kind not in ("constant", "empty")), "")
+    if not name:
+        return HandrailError("data", problem, "give columns with values that differ")
+    wish = "text" if aside[name].kind == "id" else "category"
+    if aside[name].kind == "id" and all(number_in(cell) is not None for cell in columns[name]):
+        wish = "number"
+    return HandrailError("data", problem, f"--kind {name}={wish} learns from it all the same")
 
 
 def _target_field(name: str, kind: Seen, question: Question, cells: Sequence[Cell]) -> Field:
