@@ -213,10 +213,12 @@ def test_equal_rows_are_twins() -> None:
     assert len(np.unique(look.twins)) == 60
 
 
-def test_rows_without_an_answer_are_not_usable() -> None:
+def test_rows_without_an_answer_are_not_usable_and_counted() -> None:
     labels = [None if number % 10 == 0 else "ab"[number % 2] for number in range(ROWS)]
     table = read_table({"noise": NOISE, "label": labels})
-    assert len(usable_rows(table, look_at(table))) == ROWS - 12
+    look = look_at(table)
+    assert len(usable_rows(table, look)) == ROWS - 12
+    assert any("12 of 120 rows are left out" in note for note in look.notes)
 
 
 def test_a_data_frame_reads_like_its_file() -> None:

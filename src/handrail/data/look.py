@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -40,50 +41,32 @@ def look_at(
 ) -> Look:
     """The look of a table. Raises HandrailError ("data") where nothing can be learnt from it."""
     _refuse_shape(table)
-    columns = without_words(table, missing).columns
+    cleaned = without_words(table, missing)
+    columns = cleaned.columns
     asked = _checked_kinds(kinds or {}, columns)
     decimal = decimal_mark(columns, table.separator)
     found = {name: _seen_as(name, cells, asked.get(name), decimal) for name, cells in columns.items()}
     name, target_reason = named_target(target, list(columns)) if target else guessed_target(found)
-    ignored = [other for other, kind in asked.items() if kind == "ignore"]
-    inputs = [
-        other for other in columns if other != name and other not in ignored and found[other].kind not in NOT_USED
-    ]
+    others = [other for other in columns if other != name and asked.get(other) != "ignore"]
+    inputs = [other for other in others if found[other].kind not in NOT_USED]
     if not inputs:
-        raise _nothing_left(name, {other: found[other] for other in columns if other not in (name, *ignored)}, columns)
+        raise _nothing_left(name, {other: found[other] for other in others}, columns)
     all_text = all(found[other].kind == "text" for other in inputs)
     question = question_of(name, found[name], columns[name], problem, all_text=all_text, lists=name in table.lists)
-    duplicates = duplicate_of(
-        {other: columns[other] for other in inputs}, [o for o in inputs if found[o].kind == "number"]
-    )
-    target_field = _target_field(name, found[name], question, columns[name])
-    looks = []
-    notes = [*notes_on_words(table, missing), *question.notes]
-    for other, cells in columns.items():
-        if other == name:
-            looks.append(_column(other, found[other], cells, "the answer to predict", None, used=False))
-        elif other in ignored:
-            looks.append(_column(other, found[other], cells, "you said so", None, used=False))
-        else:
-            looks.append(
-                _input(other, found[other], cells, duplicates, question, target_field, columns[name], other in asked)
-            )
-        notes += _notes_on(looks[-1], found[other])
+    looks = _columns(columns, found, asked, name, question, inputs)
     used = [look.name for look in looks if look.used]
     if not used:
-        aside = {look.name: Seen(look.kind, look.reason) for look in looks if look.name not in (name, *ignored)}
+        aside = {look.name: Seen(look.kind, look.reason) for look in looks if look.name in others}
         raise _nothing_left(name, aside, columns)
-    twins = twins_of([columns[other] for other in used], len(table))
-    repeated = len(table) - len(np.unique(twins))
-    if repeated:
-        notes.append(f"{repeated:,} rows repeat others in all inputs: equal rows stay on one side of the split")
-    split = chosen_split(columns, found, name, question.problem, group, time)
-    if split.kind in ("group", "time"):
-        notes.append(f"test rows are chosen by {split.kind}: {split.reason}")
-    return Look(
-        len(table), tuple(looks), name, target_reason, question.problem, question.reason, target_field,  # type: ignore[arg-type]
-        question.labels, split, tuple(notes), fingerprint(columns), question.separator, twins,
+    look = Look(
+        len(table), tuple(looks), name, target_reason, question.problem, question.reason,  # type: ignore[arg-type]
+        _target_field(name, found[name], question, columns[name]), question.labels,
+        chosen_split(columns, found, name, question.problem, group, time), (), fingerprint(columns),
+        question.separator, twins_of([columns[other] for other in used], len(table)),
     )  # fmt: skip
+    notes = [*notes_on_words(table, missing), *question.notes]
+    notes += [note for one in looks for note in _notes_on(one, found[one.name])]
+    return replace(look, notes=(*notes, *_notes_on_rows(cleaned, look)))
 
 
 def usable_rows(table: Table, look: Look) -> list[int]:
@@ -160,6 +143,29 @@ def _nothing_left(target: str, aside: Mapping[str, Seen], columns: Mapping[str, 
     return HandrailError("data", problem, f"--kind {name}={wish} learns from it all the same")
 
 
+def _columns(
+    columns: Mapping[str, Sequence[Cell]],
+    found: Mapping[str, Seen],
+    asked: Mapping[str, str],
+    target: str,
+    question: Question,
+    inputs: Sequence[str],
+) -> list[ColumnLook]:
+    """Each column as it is used, or why it is not."""
+    numbers = [name for name in inputs if found[name].kind == "number"]
+    duplicates = duplicate_of({name: columns[name] for name in inputs}, numbers)
+    field, answers = _target_field(target, found[target], question, columns[target]), columns[target]
+    looks = []
+    for name, cells in columns.items():
+        if name == target:
+            looks.append(_column(name, found[name], cells, "the answer to predict", None, used=False))
+        elif asked.get(name) == "ignore":
+            looks.append(_column(name, found[name], cells, "you said so", None, used=False))
+        else:
+            looks.append(_input(name, found[name], cells, duplicates, question, field, answers, name in asked))
+    return looks
+
+
 def _target_field(name: str, kind: Seen, question: Question, cells: Sequence[Cell]) -> Field:
     if question.problem == "regression":
         return field_of(name, "number", kind, cells)
@@ -213,4 +219,18 @@ def _notes_on(look: ColumnLook, kind: Seen) -> list[str]:
     if look.kind == "category" and look.field and {"NA", "N/A", "null", "None"} & set(look.field.choices):
         word = next(word for word in ("NA", "N/A", "null", "None") if word in look.field.choices)
         notes.append(f"'{word}' in '{look.name}' is taken as a word; --missing {word} takes it as missing")
+    return notes
+
+
+def _notes_on_rows(table: Table, look: Look) -> list[str]:
+    notes = []
+    lost = len(table) - len(usable_rows(table, look))
+    if lost:
+        why = "they hold no answer" if not look.labels else "they hold no answer, or one that is not learnt"
+        notes.append(f"{lost:,} of {len(table):,} rows are left out: {why} ('{look.target}')")
+    repeated = 0 if look.twins is None else len(table) - len(np.unique(look.twins))
+    if repeated:
+        notes.append(f"{repeated:,} rows repeat others in all inputs: equal rows stay on one side of the split")
+    if look.split.kind in ("group", "time"):
+        notes.append(f"test rows are chosen by {look.split.kind}: {look.split.reason}")
     return notes
