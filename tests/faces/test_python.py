@@ -11,6 +11,10 @@ import pytest
 
 import handrail
 from handrail.core.errors import HandrailError
+from handrail.core.events import Warned
+from handrail.training.asked import checked_order
+from tests.contracts.data import customers
+from tests.contracts.data import reviews as reviews_columns
 from tests.faces.test_verbs import table_file
 from tests.serve.bundles import ROW, ROWS
 
@@ -64,3 +68,50 @@ def test_the_name_of_a_file_is_told_how_to_be_read(churn: handrail.Model, tmp_pa
     with pytest.raises(HandrailError, match="a list of rows") as caught:
         churn.predict(ROW)
     assert "model(row)" in caught.value.mend
+
+
+@pytest.mark.parametrize("budget", [{"time": "2s"}, {"time": 2}, {"time": np.float32(2)}, {"time_s": 2.0}])
+def test_time_is_the_budget_as_it_is_on_the_command_line(budget: dict[str, Any]) -> None:
+    assert checked_order("good", budget.get("time"), None, 0, time_s=budget.get("time_s")).time_s == 2.0
+
+
+def test_a_column_of_times_is_the_time_column(home: Path) -> None:
+    days = [f"2024-{1 + day // 28:02d}-{1 + day % 28:02d}" for day in range(100)]
+    rows = {"text": reviews_columns(100)["text"], "when": days, "label": reviews_columns(100)["label"]}
+    model = handrail.train(
+        rows, target="label", time_column="when", time="30s", effort="quick", kinds={"when": "ignore"}
+    )
+    assert model.report["split"]["kind"] == "time"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"time": "when"}, "time must be 1s to 30 days, received 'when'"),
+        ({"time_s": "soon"}, "time must be"),
+        ({"time": True}, "time must be"),
+        ({"time": "5s", "time_s": 5}, "the same"),
+        ({"seed": "x"}, "seed must be a whole number"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"trials": "8"}, "trials must be a whole number"),
+        ({"name": ""}, "a model cannot be called ''"),
+    ],
+)
+def test_options_of_another_type_are_usage_errors(home: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(HandrailError, match=said) as caught:
+        handrail.train(reviews_columns(40), **options)
+    assert caught.value.exit_status == 2
+    assert not home.exists()
+
+
+def test_test_rows_that_the_model_would_refuse_are_left_out_and_told(home: Path) -> None:
+    columns = customers(120)
+    test = {name: cells[:60] for name, cells in customers(120).items()}
+    required = next(name for name, cells in columns.items() if None not in cells and name != "churned")
+    test[required] = [None, *test[required][1:]]
+    told: list[Any] = []
+    model = handrail.train(columns, target="churned", trials=1, test=test, tell=told.append)
+    assert model.report["rows"]["test"] == 59
+    assert any("1 of 60 test rows lack" in event.text for event in told if isinstance(event, Warned))
+    with pytest.raises(HandrailError, match="60 of 60 test rows lack"):
+        handrail.train(columns, target="churned", trials=1, test={**test, required: [None] * 60})

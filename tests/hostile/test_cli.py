@@ -182,6 +182,7 @@ def test_times_that_are_none_are_told_how_to_write_one(value: str, cli: Cli) -> 
         ("--kind", "age", "COLUMN=KIND"),
         ("--kind", "=text", "COLUMN=KIND"),
         ("--name", "../x", "a-z 0-9"),
+        ("--name", "", "a model cannot be called ''"),
     ],
 )
 def test_other_values_are_told_what_is_wanted(option: str, value: str, said: str, home: Path, cli: Cli) -> None:

@@ -89,6 +89,11 @@ class Field:
         except ValueError:
             raise self._first_problem(cells, accept, "mend that cell, or leave the row out") from None
 
+    def gap_rows(self, cells: Sequence[Cell]) -> list[int]:
+        """The places of gaps where training saw none. Raises HandrailError as `parse_column` does."""
+        pairs = zip(cells, self.parse_column(cells).tolist(), strict=True)
+        return [place for place, (cell, value) in enumerate(pairs) if self._is_gap(cell, value)]
+
     def gaps(self, rows: int) -> np.ndarray:
         """A column that is not there, `(rows,)`."""
         return _array(self, [self.parse(None)] * rows)

@@ -21,6 +21,7 @@ TRUE_WORDS: Final = frozenset({"true", "t", "yes", "y", "1", "on"})
 FALSE_WORDS: Final = frozenset({"false", "f", "no", "n", "0", "off"})
 NUMBER: Final = re.compile(r"[+-]?(?:\d{1,400}(?:\.\d{0,400})?|\.\d{1,400})(?:[eE][+-]?\d{1,4})?", re.ASCII)
 GROUPED: Final = re.compile(r"[+-]?\d{1,3}(?:[,. '\u00a0\u202f]\d{3})+(?:[.,]\d+)?", re.ASCII)
+UNITS_S: Final = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 # Above this, neighbouring whole numbers are the same float, so such a column is a name, not a quantity.
 LARGEST_EXACT_INT: Final = 2**53
 
@@ -185,6 +186,12 @@ def to_text(cell: Cell) -> str | None:
     if not isinstance(cell, str):
         cell = _without_date(python_cell(cell, "text"))
     return None if is_blank(cell) else cell if isinstance(cell, str) else str(cell)
+
+
+def to_seconds(text: str) -> float:
+    """Seconds in a span of time: 60, 60s, 5m, 1h; NaN for what is none."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*(s|m|min|h)?", text.strip().lower(), re.ASCII)
+    return float(found[1]) * UNITS_S[found[2] or ""] if found else math.nan
 
 
 def quoted(text: str, limit: int = 60) -> str:

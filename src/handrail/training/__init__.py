@@ -16,7 +16,15 @@ from handrail.data.table import Table
 from handrail.model import Model, load
 from handrail.store import Store, check_name
 from handrail.tasks import Fitted, Job, Plan
-from handrail.training.asked import checked_order, machine, name_for, problem_of, recognised, refuse_too_large
+from handrail.training.asked import (
+    checked_order,
+    machine,
+    name_for,
+    problem_of,
+    recognised,
+    refuse_too_large,
+    without_gaps,
+)
 from handrail.training.findings import drawn, findings
 from handrail.training.parts import set_apart
 from handrail.training.publishing import example_rows, manifest_of, replayed
@@ -33,38 +41,43 @@ def train(
     kinds: Mapping[str, str] | None = None,
     task: str | None = None,
     effort: str = "good",
-    time_s: float | None = None,
+    time: float | str | None = None,
     trials: int | None = None,
     seed: int = 0,
     test: object = None,
     test_share: float | None = None,
     group: str | None = None,
-    time: str | None = None,
+    time_column: str | None = None,
     missing: Sequence[str] = (),
     header: bool | None = None,
     separator: str | None = None,
     home: Path | None = None,
     tell: Tell = quiet,
     resume: bool = True,
+    time_s: float | str | None = None,
 ) -> Model:
     """A model of `target`, learnt from a file, a DataFrame or rows, scored on rows it never saw, saved as `name@N`.
 
-    What is not given is decided from the data and told with its reason. `time_s` limits the whole act; `trials` fits
-    that many candidates instead, and then the same seed gives the same bytes. `test` is a file of its own to score
-    with; `test_share=0` learns from all rows and scores by cross-validation. The first Ctrl-C keeps the best so far.
+    What is not given is decided from the data and told with its reason. `time` ("60s", "5m", or seconds; `time_s` is
+    the same) limits the whole act; `trials` fits that many candidates instead, and then the same seed gives the same
+    bytes. `test` is a file of its own to score with; `test_share=0` learns from all rows and scores by
+    cross-validation; `time_column` tests on what is later there. The first Ctrl-C keeps the best so far.
 
     Raises:
         HandrailError: in one sentence, with what to type; nothing is left behind.
     """
     started = clocks.monotonic()
-    order = checked_order(effort, time_s, trials, seed)
+    order = checked_order(effort, time, trials, seed, time_s=time_s)
     store = Store(home, tell=tell)
-    called = check_name(name) if name else name_for(source)
+    called = name_for(source) if name is None else check_name(name)
     table = read_table(source, header=header, separator=separator)
-    look = look_at(table, target=target, kinds=kinds, problem=problem_of(task), group=group, time=time, missing=missing)
+    look = look_at(
+        table, target=target, kinds=kinds, problem=problem_of(task), group=group, time=time_column, missing=missing
+    )
     table = answered(without_words(table, missing), look)
     if test is not None:
         test = answered(without_words(read_table(test, header=header, separator=separator), missing), look)
+        test = without_gaps(test, look, tell)
     doing = recognised(look)
     plan = task_part(doing, "plan").plan(look, order, machine())
     refuse_too_large(plan)

@@ -6,12 +6,16 @@ import math
 import os
 import re
 import unicodedata
+from numbers import Integral, Real
 from pathlib import Path
 
 from handrail.core.bundle import MODEL_NAME
 from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.core.events import Tell, Warned
 from handrail.core.registry import TASKS, task_part
+from handrail.core.values import to_seconds
 from handrail.data.look import Look
+from handrail.data.table import Table
 from handrail.tasks import Machine, Order, Plan
 
 EFFORTS = ("quick", "good", "best")
@@ -21,19 +25,52 @@ LONGEST_S = 30 * 24 * 3600.0
 MEMORY_SHARE = 0.8
 
 
-def checked_order(effort: str, time_s: float | None, trials: int | None, seed: int) -> Order:
-    """Raises HandrailError ("usage") that names the option and its range."""
+def checked_order(
+    effort: str, time: float | str | None, trials: int | None, seed: int, *, time_s: float | str | None = None
+) -> Order:
+    """Raises HandrailError ("usage") that names the option and its range. `time` and `time_s` are the same thing."""
     if effort not in EFFORTS:
         raise _off("effort", f"one of {', '.join(EFFORTS)}", effort)
-    if time_s is not None and not (math.isfinite(time_s) and 1.0 <= time_s <= LONGEST_S):
-        raise _off("time", "1s to 30 days", f"{time_s} seconds")
-    if trials is not None and not 1 <= trials <= 1_000:
-        raise _off("trials", "1 to 1000", trials)
-    if time_s is not None and trials is not None:
+    if time is not None and time_s is not None:
+        raise HandrailError("usage", "time and time_s are the same", "give one of them", field="time")
+    budget_s = _seconds(time if time_s is None else time_s)
+    if trials is not None and not (_is_whole(trials) and 1 <= trials <= 1_000):
+        raise _off("trials", "a whole number from 1 to 1000", trials)
+    if budget_s is not None and trials is not None:
         raise HandrailError("usage", "time and trials exclude each other", "give one of them", field="trials")
-    if not 0 <= seed < 2**31:
-        raise _off("seed", "0 to 2147483647", seed)
-    return Order(effort, time_s, trials, seed)
+    if not (_is_whole(seed) and 0 <= seed < 2**31):
+        raise _off("seed", "a whole number from 0 to 2147483647", seed)
+    return Order(effort, budget_s, None if trials is None else int(trials), int(seed))
+
+
+def _seconds(time: object) -> float | None:
+    if time is None:
+        return None
+    text = isinstance(time, str)
+    number = isinstance(time, Real) and not isinstance(time, bool)
+    found = to_seconds(str(time)) if text else float(time) if number else math.nan  # type: ignore[arg-type]
+    if not 1.0 <= found <= LONGEST_S:
+        raise _off("time", "1s to 30 days", time if text else f"{time} seconds")
+    return found
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool)
+
+
+def without_gaps(test: Table, look: Look, tell: Tell) -> Table:
+    """The test rows that a model of these rows can answer: it refuses gaps where training sees none."""
+    fields = [field for field in look.inputs() if field.name in test.columns]
+    gaps = {field.name: field.gap_rows(test.columns[field.name]) for field in fields}
+    named = [name for name, rows in gaps.items() if rows]
+    left_out = {row for rows in gaps.values() for row in rows}
+    if not left_out:
+        return test
+    said = f"{len(left_out):,} of {len(test):,} test rows lack {listed(named)}, which no row to learn from lacks"
+    if len(left_out) == len(test):
+        raise HandrailError("data", said, "fill these cells", where=test.source, field=named[0])
+    tell(Warned(f"{said}: they are left out"))
+    return test.select([row for row in range(len(test)) if row not in left_out])
 
 
 def name_for(source: object) -> str:
@@ -94,5 +131,5 @@ def refuse_too_large(plan: Plan) -> None:
 
 def _off(option: str, wanted: str, received: object) -> HandrailError:
     return HandrailError("usage", f"{option} must be {wanted}, received '{received}'", f"for example --{option} " + {
-        "effort": "good", "time": "60s", "trials": "8", "seed": "0"
+        "effort": "good", "time": "60s (a column of times is --time-column)", "trials": "8", "seed": "0"
     }[option], field=option)  # fmt: skip

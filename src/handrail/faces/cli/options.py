@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from collections.abc import Callable
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Reader = Callable[[str, str], Any]
-UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def shared(function: Decorated) -> Decorated:
@@ -45,8 +43,9 @@ def once(*names: str, read: Reader | None = None, **settings: Any) -> Callable[[
 
 def seconds(option: str, text: str) -> float:
     """60, 60s, 5m, 1h → seconds."""
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)\s*(s|m|min|h)?", text.strip().lower(), re.ASCII)
-    value = float(found[1]) * UNITS_S[found[2] or ""] if found else math.nan
+    from handrail.core.values import to_seconds
+
+    value = to_seconds(text)
     if not 1.0 <= value <= 30 * 24 * 3600:
         raise _off(option, "1s to 30 days", text, "60s, 5m or 1h")
     return value

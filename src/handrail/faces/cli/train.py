@@ -40,7 +40,7 @@ def effort_of(option: str, text: str) -> str:
 @click.option("--kind", "kinds", multiple=True, metavar="COLUMN=KIND", help=f"Take a column as {', '.join(KINDS)}.")
 @once("--task", metavar="TASK", help="classification, regression or multilabel, when the guess is wrong.")
 @once("--effort", read=effort_of, metavar="EFFORT", help="quick, good (default) or best.")
-@once("--time", "time_s", read=seconds, metavar="TIME", help="How long it may take: 60s, 5m, 1h.")
+@once("--time", read=seconds, metavar="TIME", help="How long it may take: 60s, 5m, 1h.")
 @once("--trials", read=whole(1, 1_000, "8"), metavar="N", help="Try N candidates, however long: repeatable bit by bit.")
 @once("--seed", read=whole(0, 2**31 - 1, "1"), metavar="N", help="Another draw of everything random (default 0).")
 @once("--test", "test", metavar="FILE", help="Rows to score with, instead of rows set aside.")
@@ -52,9 +52,7 @@ def effort_of(option: str, text: str) -> str:
 @once("--separator", metavar="CHARACTER", help="What stands between cells: ',' ';' tab.")
 @click.option("--fresh", is_flag=True, help="Begin anew where a run was cut off.")
 @shared
-def command(
-    file: str, kinds: tuple[str, ...], time_column: str | None, fresh: bool, as_json: bool, **given: Any
-) -> None:
+def command(file: str, kinds: tuple[str, ...], fresh: bool, as_json: bool, **given: Any) -> None:
     """Learn from a CSV, JSON lines, Parquet or Excel FILE and save a scored model.
 
     Column kinds, target, task and an honest test are decided from the rows and told with their reasons. The first
@@ -66,7 +64,7 @@ def command(
 
     started = time.monotonic()
     options = {name: value for name, value in given.items() if value is not None}
-    options |= {"kinds": kinds_of(kinds), "time": time_column, "resume": not fresh}
+    options |= {"kinds": kinds_of(kinds), "resume": not fresh}
     with drawn() as tell:
         model = handrail.train(file, tell=tell, **options)
     if as_json:
