@@ -12,6 +12,7 @@ import orjson
 LENGTHS: Final = struct.Struct("<II")
 MAX_HEADER_BYTES: Final = 4 * 2**20
 MAX_PAYLOAD_BYTES: Final = 256 * 2**20
+READ_BYTES: Final = 2**16
 
 Header = dict[str, Any]
 Message = tuple[Header, bytes]
@@ -44,10 +45,22 @@ class Unframer:
 
 
 def receive(connection: socket.socket) -> Message:
-    """The next message on a blocking socket. Raises EOFError when the other side is gone, ValueError when too large."""
-    head_bytes, payload_bytes = _lengths(_exactly(connection, LENGTHS.size))
-    header = orjson.loads(_exactly(connection, head_bytes))
-    return header, _exactly(connection, payload_bytes)
+    """The next message on a blocking socket, on which only one is under way at a time.
+
+    Raises EOFError when the other side is gone, ValueError when it is too large or followed by another.
+    """
+    # Mostly one read brings it whole; asking for the lengths first would be a call to the system for each part.
+    held = bytearray(_some(connection, READ_BYTES))
+    while len(held) < LENGTHS.size:
+        held += _some(connection, READ_BYTES)
+    head_bytes, payload_bytes = _lengths(held)
+    head_end = LENGTHS.size + head_bytes
+    end = head_end + payload_bytes
+    while len(held) < end:
+        held += _some(connection, min(end - len(held), 2**20))
+    if len(held) > end:
+        raise ValueError("a message came before the one ahead of it was answered")
+    return orjson.loads(held[LENGTHS.size : head_end]), bytes(held[head_end:])
 
 
 def joined(parts: Sequence[bytes]) -> bytes:
@@ -74,11 +87,8 @@ def _lengths(held: bytes | bytearray) -> tuple[int, int]:
     return head_bytes, payload_bytes
 
 
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    held = bytearray()
-    while len(held) < size:
-        data = connection.recv(min(size - len(held), 2**20))
-        if not data:
-            raise EOFError
-        held += data
-    return bytes(held)
+def _some(connection: socket.socket, size: int) -> bytes:
+    data = connection.recv(size)
+    if not data:
+        raise EOFError
+    return data
