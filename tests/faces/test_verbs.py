@@ -231,6 +231,8 @@ def test_a_check_says_what_was_checked(shop: Path, cli: Cli) -> None:
 def test_models_are_listed_shown_renamed_aliased_and_removed(own: Path, cli: Cli) -> None:
     assert "churn@1" in cli("models").out
     assert cli("models", "list").out == cli("models").out
+    assert cli("models", "--json", "list").object() == cli("models", "list", "--json").object()
+    assert cli("models", "--json", "show", "churn").object()["name"] == "churn"
     assert "goes in" in cli("models", "show", "churn").out
     assert cli("models", "show", "churn", "--json").object()["manifest"]["task"] == "tabular-classification"
     assert cli("models", "alias", "churn@1", "production").out == "churn@production is churn@1\n"

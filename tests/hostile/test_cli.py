@@ -73,6 +73,19 @@ def test_an_unknown_option_names_the_nearest(verb: str, cli: Cli) -> None:
     cli(verb, "--jsno").refused(2, "unknown option '--jsno'; did you mean '--json'?")
 
 
+def test_json_before_the_verb_is_told_its_place(cli: Cli) -> None:
+    cli("--json", "doctor").refused(
+        2, "unknown option '--json'", "--json stands after the verb: handrail doctor --json"
+    )
+
+
+@pytest.mark.parametrize("text", ["-5 off", "-5", "--great film"])
+def test_a_text_that_begins_like_an_option_is_told_where_to_stand(text: str, shop: Path, cli: Cli) -> None:
+    quoted = f"'{text}'" if " " in text else text
+    cli("predict", "reviews", text).refused(2, f"-- {quoted}")
+    assert cli("predict", "reviews", "--", text).status == 0
+
+
 @pytest.mark.parametrize(
     "words", [["train"], ["predict"], ["serve"], ["report"], ["explain", "x"], ["models", "alias", "x"]]
 )
@@ -254,6 +267,16 @@ def test_an_unknown_model_or_version_says_what_there_is(name: str, shop: Path, c
     for verb in ("report", "check", "serve", "export"):
         cli(verb, name).refused(4, name.split("@", maxsplit=1)[0])
     assert not Path("churns.handrail").exists()
+
+
+def test_the_folder_of_a_model_nearly_named_is_offered(shop: Path, cli: Cli) -> None:
+    cli("check", str(shop / "models" / "churn" / "2")).refused(2)
+    folder = shop / "models" / "churn"
+    (folder / "production").symlink_to(folder / "1")
+    try:
+        cli("check", str(folder / "prodution")).refused(2, "did you mean", "churn/production'?")
+    finally:
+        (folder / "production").unlink()
 
 
 # C10: names that look like options or hide something

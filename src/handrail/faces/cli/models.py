@@ -37,6 +37,8 @@ def command(context: click.Context, as_json: bool) -> None:
     """List, show, rename, alias and remove models. Without another word: list."""
     if context.invoked_subcommand is None:
         put_models(as_json)
+    elif as_json:
+        context.default_map = {context.invoked_subcommand: {"as_json": True}}
 
 
 @command.command("list", epilog="Example: handrail models list --json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from handrail.core.errors import HandrailError
+from handrail.core.errors import HandrailError, clipped, closest
 
 if TYPE_CHECKING:
     from handrail.model import Model
@@ -98,10 +99,23 @@ def reference_of(text: str) -> str | Path:
     from handrail.core.bundle import MANIFEST
     from handrail.store import split_reference
 
-    if "\0" not in text and ("/" in text or text.startswith(".")) and Path(text, MANIFEST).is_file():
-        return Path(text)
+    if "\0" not in text and ("/" in text or text.startswith(".")):
+        if Path(text, MANIFEST).is_file():
+            return Path(text)
+        if near := closest(Path(text).name, bundles_beside(Path(text))):
+            problem = f"there is no model in the folder '{clipped(text)}'"
+            raise HandrailError("usage", problem, f"did you mean '{Path(text).parent / near}'?")
     split_reference(text)
     return text
+
+
+def bundles_beside(path: Path) -> list[str]:
+    """The names of the bundles in the folder where one was looked for."""
+    from handrail.core.bundle import MANIFEST
+
+    with contextlib.suppress(OSError):
+        return [item.parent.name for item in path.parent.glob(f"*/{MANIFEST}")]
+    return []
 
 
 def _off(option: str, wanted: str, received: str, example: str) -> HandrailError:

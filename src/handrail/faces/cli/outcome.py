@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import sys
 import traceback
 import warnings
@@ -36,19 +37,19 @@ def of(prepare: Callable[[], click.Context], words: Sequence[str]) -> int:
     except BrokenPipeError:
         return BROKEN_PIPE
     except BaseException as error:  # the last net: from here on everything is a status
-        problem = error_of(error)
+        problem = error_of(error, words)
         if debug and problem.code != "interrupted":
             traceback.print_exc()
         return told(problem, as_object=_given("--json", words))
     return 0
 
 
-def error_of(error: BaseException) -> HandrailError:
-    """What to say of an exception of any kind."""
+def error_of(error: BaseException, words: Sequence[str] = ()) -> HandrailError:
+    """What to say of an exception of any kind that a command line of these words ended in."""
     if isinstance(error, HandrailError):
         return error
     if isinstance(error, click.UsageError):
-        return _usage(error)
+        return _usage(error, words)
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return HandrailError("interrupted", "interrupted", "the same command begins again; train goes on where it was")
     if isinstance(error, MemoryError):
@@ -113,20 +114,35 @@ def _flushed(status: int) -> int:
     return status
 
 
-def _usage(error: click.UsageError) -> HandrailError:
-    """Click's complaints in our words, with the nearest option."""
+def _usage(error: click.UsageError, words: Sequence[str]) -> HandrailError:
+    """Click's complaints in our words."""
     path = error.ctx.command_path if error.ctx else "handrail"
     mend = f"{path} --help"
     if isinstance(error, click.NoSuchOption):
-        known = [name for item in error.ctx.command.params for name in item.opts] if error.ctx else []
-        near = closest(error.option_name, known)
-        said = f"; did you mean '{near}'?" if near else ""
-        shown = listed(sorted(name for name in known if name.startswith("--")), 20)
-        return HandrailError("usage", f"unknown option '{error.option_name[:60]}'{said}", f"the options: {shown}")
+        return _unknown_option(error, path, words)
     if isinstance(error, click.MissingParameter) and error.param is not None:
         return HandrailError("usage", f"{error.param.human_readable_name} is missing", mend)
     said = error.format_message().rstrip(".")
     return HandrailError("usage", said[:1].lower() + said[1:300], mend)
+
+
+def _unknown_option(error: click.NoSuchOption, path: str, words: Sequence[str]) -> HandrailError:
+    """The nearest option, or how to give a text that begins like one."""
+    option = error.option_name
+    problem = f"unknown option '{option[:60]}'"
+    text = next((word for word in words if word.startswith(option) and (" " in word or word[1:2].isdigit())), None)
+    if text is not None and text.isprintable():
+        return HandrailError(
+            "usage", problem, f"a text that begins with - stands after --: -- {shlex.quote(text[:60])}"
+        )
+    if error.ctx is not None and error.ctx.parent is None and option == "--json":
+        verb = next((word for word in words if not word.startswith("-")), "models")
+        return HandrailError("usage", problem, f"--json stands after the verb: {path} {verb[:60]} --json")
+    known = [name for item in error.ctx.command.params for name in item.opts] if error.ctx else []
+    near = closest(option, known)
+    said = f"; did you mean '{near}'?" if near else ""
+    shown = listed(sorted(name for name in known if name.startswith("--")), 20)
+    return HandrailError("usage", f"{problem}{said}", f"the options: {shown}")
 
 
 def _extra_of(package: str) -> str | None:
