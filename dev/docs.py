@@ -14,10 +14,12 @@ from pathlib import Path
 import click
 
 from handrail.core import errors
-from handrail.faces.cli import commands
+from handrail.faces.cli import commands, group
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "handrail"
+# What the help is wide on a terminal of 80 columns.
+WIDTH = 78
 BEGIN, END = "<!-- tree: written by dev/docs.py -->", "<!-- end of tree -->"
 
 
@@ -69,9 +71,13 @@ def first_line(path: Path) -> str:
 
 def command_line() -> str:
     pages = ["# The command line\n\nWritten by `python dev/docs.py` from the commands themselves.\n"]
+    top = click.Context(group, info_name="handrail", terminal_width=WIDTH, **group.context_settings)
+    contexts = {"handrail": top}
     for name, command in commands():
-        context = click.Context(command, info_name=f"handrail {name}", max_content_width=100)
-        pages.append(f"## handrail {name}\n\n```\n{command.get_help(context)}\n```\n")
+        above, _, word = f"handrail {name}".rpartition(" ")
+        contexts[f"handrail {name}"] = click.Context(command, info_name=word, parent=contexts[above])
+    for name, context in contexts.items():
+        pages.append(f"## {name}\n\n```\n{context.get_help()}\n```\n")
     return "\n".join(pages)
 
 

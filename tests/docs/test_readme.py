@@ -84,6 +84,13 @@ def test_the_docs_are_in_step_with_the_code() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("verb", ["", "train", "models alias"])
+def test_the_reference_is_the_help_of_the_program(verb: str) -> None:
+    reference = (ROOT / "docs/reference/cli.md").read_text(encoding="utf-8")
+    shown = handrail(*verb.split(), "--help", env={**os.environ, "COLUMNS": "80"}).stdout
+    assert f"```\n{shown.rstrip()}\n```" in reference.replace(" \n", "\n")
+
+
 def test_importing_is_quick_and_light() -> None:
     heavy = {"numpy", "onnxruntime", "click", "sklearn", "rich"}
     code = f"import handrail, sys; print(sorted(set(sys.modules) & {heavy}))"
