@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
@@ -18,7 +19,8 @@ from handrail.model import Model
 from handrail.serve.api import Api, Version, version_of
 from handrail.serve.app import App
 from handrail.serve.batcher import Batcher
-from handrail.serve.http import Connection, Shared, sweeping
+from handrail.serve.guard import Guard, watching
+from handrail.serve.http import LINGER_S, Connection, Shared, sweeping
 from handrail.serve.limits import Limits
 from handrail.serve.metrics import Metrics
 from handrail.serve.pool import Pool
@@ -26,6 +28,7 @@ from handrail.serve.processes import Started
 from handrail.serve.reload import following
 
 DRAIN_S: Final = 30.0
+HANDSHAKE_S: Final = 10.0
 BACKLOG: Final = 2048
 FLUSH_S: Final = 0.1
 FLUSH_BYTES: Final = 2**16
@@ -36,7 +39,7 @@ class Gateway:
 
     def __init__(
         self, models: Mapping[str, Model], start: Callable[[Path], Started], *, replicas: int, limits: Limits,
-        hang_s: float, access_log: bool,
+        hang_s: float, access_log: bool, guard: Guard, tls: ssl.SSLContext | None,
     ) -> None:  # fmt: skip
         self._models = models
         self._start = start
@@ -44,6 +47,8 @@ class Gateway:
         self._limits = limits
         self._hang_s = hang_s
         self._access_log = access_log
+        self._guard = guard
+        self._tls = tls
 
     async def run(
         self, listening: socket.socket, started: Sequence[Started], ready: Callable[[str], None] | None,
@@ -53,15 +58,17 @@ class Gateway:
         first = [self.version(model, one) for model, one in zip(self._models.values(), started, strict=True)]
         apis = {version.name: Api([version]) for version in first}
         log = _Lines(loop) if self._access_log else None
-        app = App(apis, limits=self._limits, access_log=log)
+        app = App(apis, limits=self._limits, access_log=log, guard=self._guard)
         shared = Shared(app, self._limits, _request_ids())
         with _signals() as stops:
             try:
                 if await _unless_stopped(asyncio.gather(*(version.pool.open() for version in first)), stops):
-                    server = await loop.create_server(lambda: Connection(shared), sock=listening, backlog=BACKLOG)
-                    aside = [asyncio.create_task(sweeping(shared))]
+                    server = await loop.create_server(
+                        lambda: Connection(shared), sock=listening, backlog=BACKLOG, **_tls_settings(self._tls)
+                    )
+                    aside = [asyncio.create_task(sweeping(shared)), asyncio.create_task(watching(self._guard))]
                     aside += [asyncio.create_task(following(one, apis, self.version, reload_s)) for one in followed]
-                    _tell(ready, listening)
+                    _tell(ready, listening, "http" if self._tls is None else "https")
                     gc.collect()
                     gc.freeze()
                     await stops.first.wait()
@@ -140,10 +147,15 @@ async def _unless_stopped(opening: asyncio.Future[list[None]], stops: _Stops) ->
     return False
 
 
-def _tell(ready: Callable[[str], None] | None, listening: socket.socket) -> None:
+def _tls_settings(tls: ssl.SSLContext | None) -> dict[str, Any]:
+    """A client that does not end its part of opening or closing is not waited for as long as asyncio would."""
+    return {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": LINGER_S}
+
+
+def _tell(ready: Callable[[str], None] | None, listening: socket.socket, scheme: str) -> None:
     if ready is not None:
         host, port = listening.getsockname()[:2]
-        ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        ready(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}")
 
 
 class _Stops:

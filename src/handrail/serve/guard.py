@@ -48,7 +48,7 @@ class Bucket:
 
 class Guard:
     """Lets in who shows a key. It asks for one as soon as there are keys, and goes on asking when the last is removed:
-    then nobody is let in until the server is started anew. `path` None: it lets everybody in.
+    then nobody is let in until the server is started anew. `asks`: it asks in any case.
 
     The one way to show a key is the header `authorization: Bearer KEY`. Rates hold for each gateway process.
     """

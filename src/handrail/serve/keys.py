@@ -70,6 +70,19 @@ def keys_file() -> Path:
     return default_home() / KEYS
 
 
+def keys_at(given: str | Path | None) -> Path | None:
+    """The file of keys that guards a server: the one given, which must hold some, else the store's; None where there is
+    no home, and so no place where keys could be."""
+    if given is None:
+        try:
+            return keys_file()
+        except HandrailError:
+            return None
+    if not read_keys(Path(given)):
+        raise HandrailError("usage", "no key is in there", f"handrail keys add NAME --keys {given}", where=str(given))
+    return Path(given)
+
+
 def read_keys(path: Path) -> tuple[Key, ...]:
     """The keys in a file, by name; none where there is no file. Raises HandrailError for a file that is off, or that
     others may write: they could let themselves in."""

@@ -119,7 +119,7 @@ def hosts_of(names: Iterable[str]) -> frozenset[bytes]:
         found = HOST.fullmatch(host.encode("utf-8", "replace"))
         if found is None or found[2]:
             mend = "a name or an address without a port: models.example.org"
-            raise HandrailError("usage", f"'{clipped(host)}' is no host", mend, field="allow-host")
+            raise HandrailError("usage", f"'{clipped(host)}' is no host", mend)
     return frozenset(host.lower().encode() for host in hosts)
 
 

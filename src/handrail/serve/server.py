@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from handrail.core.errors import HandrailError
+from handrail.core.files import read_limited
 from handrail.model import Model, load
-from handrail.serve.limits import Limits
+from handrail.serve.keys import keys_at, read_keys
+from handrail.serve.limits import Limits, hosts_of
 from handrail.serve.processes import ADOPTABLE_S, REPLICA, Started, start_forkserver
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 BACKLOG: Final = 2048
+MAX_PEM_BYTES: Final = 2**20
 
 
 def serve(
@@ -31,6 +36,9 @@ def serve(
     adoptable_s: float = ADOPTABLE_S,
     reload_s: float = 1.0,
     command: Sequence[str] = REPLICA,
+    keys: str | Path | None = None,
+    hosts: Sequence[str] = (),
+    tls: tuple[str | Path, str | Path] | None = None,
 ) -> None:
     """Serves models (names, folders or opened ones) until SIGINT or SIGTERM, then answers what is in flight.
 
@@ -38,8 +46,15 @@ def serve(
     A model given by name without a version is followed: a newer version takes over, without a request lost, within
     about `reload_s` after it was saved (0: never). When this process is killed, what it had loaded waits `adoptable_s`
     for the next one.
-    Raises HandrailError for a taken port, an address others could reach, or a model that does not open.
+    `keys` is a file that `handrail keys` has written (None: the store's); while it holds keys, every route but health
+    asks for one. `hosts` are names this server is asked by, beside `host` and those of the loopback. `tls` are the
+    files of a certificate with its chain and of its private key: then it speaks HTTPS.
+    Raises HandrailError for a taken port, an address others could reach without a key, or a model that does not open.
     """
+    limits = _with_hosts(limits or Limits(), host, hosts)
+    guarded_by = keys_at(keys)
+    _refuse_open_door(host, guarded_by)
+    context = None if tls is None else tls_context(*map(Path, tls))
     opened = _opened(models)
     listening = _listening(host, port)
 
@@ -52,11 +67,13 @@ def serve(
         import uvloop  # noqa: PLC0415 - imported while the replicas start
 
         from handrail.serve.gateway import Gateway  # noqa: PLC0415
+        from handrail.serve.guard import Guard  # noqa: PLC0415
 
         followed = [str(reference) for reference in models if _is_followed(reference)] if reload_s > 0 else []
         gateway = Gateway(
-            opened, start, replicas=replicas, limits=limits or Limits(), hang_s=hang_s, access_log=access_log
-        )
+            opened, start, replicas=replicas, limits=limits, hang_s=hang_s, access_log=access_log,
+            guard=Guard(guarded_by, asks=host not in LOOPBACK), tls=context,
+        )  # fmt: skip
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(gateway.run(listening, started, ready, followed, reload_s))
     finally:
@@ -72,6 +89,47 @@ def _is_followed(reference: str | Path | Model) -> bool:
     return not reference.partition("@")[2].isdigit()
 
 
+def _with_hosts(limits: Limits, host: str, hosts: Sequence[str]) -> Limits:
+    return replace(limits, hosts=limits.hosts | hosts_of([host, *hosts]))
+
+
+def _refuse_open_door(host: str, keys: Path | None) -> None:
+    if host not in LOOPBACK and (keys is None or not read_keys(keys)):
+        raise HandrailError(
+            "usage",
+            f"others could reach {host}, and there is no key that keeps them out",
+            "make one: handrail keys add NAME; or leave --host out",
+        )
+
+
+def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """TLS 1.2 or newer with this certificate. Raises HandrailError that names the file which is off."""
+    _refuse_other_file(certificate, b"CERTIFICATE", "the certificate, with its chain, as a PEM file: --tls-cert")
+    _refuse_other_file(key, b"PRIVATE KEY", "the private key as a PEM file: --tls-key")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
+            mend = f"give the key that {certificate} was made with"
+            raise HandrailError("data", "the key is not the certificate's", mend, where=str(key)) from None
+        problem = "the certificate or its key cannot be read"
+        mend = f"openssl x509 -in {certificate} -noout -text, and openssl pkey -in {key} -noout, say more"
+        raise HandrailError("data", problem, mend, where=f"{certificate}, {key}") from None
+    return context
+
+
+def _refuse_other_file(path: Path, word: bytes, wanted: str) -> None:
+    content = read_limited(path.resolve(), MAX_PEM_BYTES)
+    if b"-----BEGIN " not in content or word + b"-----" not in content:
+        raise HandrailError("data", f"there is no {word.decode().lower()} in it", f"give {wanted}", where=str(path))
+    if b"ENCRYPTED" in content:
+        mend = f"openssl pkey -in {path} -out plain.pem, then chmod 600 plain.pem"
+        raise HandrailError("data", "the private key wants a password", mend, where=str(path))
+
+
 def _opened(models: Sequence[str | Path | Model]) -> dict[str, Model]:
     opened: dict[str, Model] = {}
     for reference in models:
@@ -85,12 +143,6 @@ def _opened(models: Sequence[str | Path | Model]) -> dict[str, Model]:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    if host not in LOOPBACK:
-        raise HandrailError(
-            "usage",
-            f"others could reach {host}, and this version has no keys to keep them out",
-            "leave --host out, and put a proxy that asks for a password in front",
-        )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -99,12 +151,15 @@ def _listening(host: str, port: int) -> socket.socket:
         listening.listen(BACKLOG)
     except (OSError, OverflowError) as error:
         listening.close()
-        raise _not_bound(port, error) from None
+        raise _not_bound(host, port, error) from None
     return listening
 
 
-def _not_bound(port: int, error: Exception) -> HandrailError:
+def _not_bound(host: str, port: int, error: Exception) -> HandrailError:
     number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:
+        mend = "--host 0.0.0.0 listens on all addresses, --host 127.0.0.1 on this machine only"
+        return HandrailError("usage", f"{host} is no address of this machine", mend)
     if number == errno.EADDRINUSE:
         return HandrailError("environment", f"port {port} is taken", "choose another, or let one be picked: --port 0")
     if number == errno.EACCES:

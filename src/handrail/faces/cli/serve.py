@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from handrail.core.errors import HandrailError
 from handrail.faces.cli.options import once, opened, reference_of, shared, whole
 from handrail.faces.cli.printing import put, put_json, put_table, say
 
@@ -24,21 +25,35 @@ LONGEST_EXAMPLE = 300
 @once("--host", metavar="HOST", help="The address to listen on (default 127.0.0.1).")
 @once("--port", read=whole(0, 65_535, "8080"), metavar="PORT", help="The port (default 8080; 0: a free one).")
 @once("--replicas", read=whole(1, 64, "2"), metavar="N", help="Processes that answer, for each model (default 1).")
+@once(
+    "--keys", metavar="FILE", help="Ask for a key of this file (default: of HANDRAIL_HOME, if handrail keys made one)."
+)
+@click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="A name that others reach this server by.")
+@once("--tls-cert", metavar="FILE", help="Speak HTTPS with this certificate and its chain (PEM).")
+@once("--tls-key", metavar="FILE", help="The certificate's private key (PEM).")
 @click.option("--access-log", is_flag=True, help="Log every request on stderr.")
 @shared
 def command(
-    names: tuple[str, ...], host: str | None, port: int | None, replicas: int | None, access_log: bool, as_json: bool
-) -> None:
+    names: tuple[str, ...], host: str | None, port: int | None, replicas: int | None, keys: str | None,
+    hosts: tuple[str, ...], tls_cert: str | None, tls_key: str | None, access_log: bool, as_json: bool,
+) -> None:  # fmt: skip
     """Answer over HTTP with the models NAME..., until Ctrl-C; what is in flight then is answered first."""
     from handrail.serve import serve
+    from handrail.serve.keys import keys_at, read_keys
+    from handrail.serve.server import LOOPBACK
 
+    tls = _tls_files(tls_cert, tls_key)
+    path = keys_at(keys)
+    asks = path is not None and bool(read_keys(path))
     models = [opened(name) for name in names]
 
     def ready(url: str) -> None:
         if as_json:
             put_json({"url": url, "models": [model.name for model in models]})
         else:
-            put_addresses(url.rstrip("/"), models)
+            put_addresses(url.rstrip("/"), models, asks=asks)
+            if host is not None and host not in LOOPBACK and tls is None:
+                say("note: keys travel unencrypted; --tls-cert and --tls-key, or a proxy that speaks HTTPS, hide them")
         sys.stdout.flush()
 
     serve(
@@ -48,10 +63,24 @@ def command(
         replicas=replicas or 1,
         access_log=access_log,
         ready=ready,
+        keys=keys,
+        hosts=hosts,
+        tls=tls,
     )
 
 
-def put_addresses(url: str, models: list[Model]) -> None:
+def _tls_files(certificate: str | None, key: str | None) -> tuple[Path, Path] | None:
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        given, other = ("--tls-cert", "--tls-key") if key is None else ("--tls-key", "--tls-cert")
+        raise HandrailError(
+            "usage", f"{given} is of no use without {other}", f"add {other} FILE", field=other.strip("-")
+        )
+    return Path(certificate), Path(key)
+
+
+def put_addresses(url: str, models: list[Model], *, asks: bool) -> None:
     """Where each model answers, and a request that works."""
     put(f"serving at {url}   (Ctrl-C stops)")
     put_table([(f"  {model.name}@{model.version or Path(model.bundle.path).name}", f"POST {url}/{model.name}/predict")
@@ -60,4 +89,5 @@ def put_addresses(url: str, models: list[Model]) -> None:
     examples = [example["input"] for example in model.examples] or [model.signature.sample_row()]
     row = min((json.dumps(row, ensure_ascii=False) for row in examples), key=len)
     if len(row) <= LONGEST_EXAMPLE:
-        say(f"try: curl {url}/{model.name}/predict --json {shlex.quote(row)}")
+        key = " -H 'authorization: Bearer KEY'" if asks else ""
+        say(f"try: curl {url}/{model.name}/predict{key} --json {shlex.quote(row)}")
