@@ -1,16 +1,25 @@
-"""A table in the body: CSV with a header, answered row by row as a list."""
+"""A table in the body: CSV with a header, answered row by row; and answers as such a table."""
 
 from __future__ import annotations
 
-from typing import Final
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
 
 from handrail.core.errors import HandrailError
-from handrail.core.signature import Signature
+from handrail.core.signature import Output, Signature
 from handrail.data.read import read_bytes
 from handrail.serve.formats.call import Values
 from handrail.serve.formats.rows import values_of_columns
 
+KIND: Final = b"text/csv; charset=utf-8"
 MAX_HEADER_BYTES: Final = 2**16
+MOST_PROBABILITY_COLUMNS: Final = 20
+# A spreadsheet runs a cell that begins like this.
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def values_of(body: bytes, signature: Signature, max_rows: int) -> list[Values]:
@@ -29,3 +38,41 @@ def values_of(body: bytes, signature: Signature, max_rows: int) -> list[Values]:
 
 def too_many(max_rows: int) -> HandrailError:
     return HandrailError("too_large", f"at most {max_rows:,} rows", "send fewer, or use handrail predict NAME FILE")
+
+
+def answers_of(answers: Sequence[bytes], output: Output) -> bytes:
+    """A header and a line for each answer, in the columns that `handrail predict -o answers.csv` writes."""
+    content = io.StringIO()
+    writer = csv.writer(content, lineterminator="\r\n")
+    writer.writerow(map(_inert, _header(output)))
+    writer.writerows(map(_inert, _cells(orjson.loads(answer), output)) for answer in answers)
+    return content.getvalue().encode()
+
+
+def _header(output: Output) -> list[str]:
+    second = {"number": ["low", "high"], "labels": [], "label": ["probability"]}[output.kind]
+    return [f"predicted_{output.name}", *second, *(f"probability_{label}" for label in _shown(output))]
+
+
+def _cells(answer: dict[str, Any], output: Output) -> list[Any]:
+    if output.kind == "number":
+        return [answer.get("value"), answer.get("low"), answer.get("high")]
+    first = [output.separator.join(answer["labels"])] if output.kind == "labels" else [answer["label"]]
+    second = [] if output.kind == "labels" else [answer["probability"]]
+    return [*first, *second, *(answer["probabilities"].get(label) for label in _shown(output))]
+
+
+def _shown(output: Output) -> Sequence[str]:
+    """The labels whose probabilities have a column."""
+    return output.labels if len(output.labels) <= MOST_PROBABILITY_COLUMNS else ()
+
+
+def _inert(cell: Any) -> Any:
+    """The cell, with a ' in front where a spreadsheet would run it. Numbers are left alone, also as text."""
+    if not isinstance(cell, str) or not cell.startswith(FORMULA_STARTS):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell

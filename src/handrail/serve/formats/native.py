@@ -1,8 +1,8 @@
-"""Our own format: a row or rows as JSON, a bare text, or CSV; one answer, or a list of them, as JSON."""
+"""Our own format: rows as JSON, text, CSV, a form or an array; one answer, or a list of them, as JSON or CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -10,14 +10,16 @@ import orjson
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.signature import Signature
-from handrail.serve.formats import csv, json
-from handrail.serve.formats.call import Call, Values
+from handrail.serve.formats import csv, json, multipart, npy
+from handrail.serve.formats.call import Call, Values, Write
+from handrail.serve.formats.matrix import takes_matrix
 from handrail.serve.formats.rows import Check
 from handrail.serve.http import JSON, Headers, Response
 from handrail.serve.limits import MAX_JSON_DEPTH, Limits, Refused, is_deeper
 
 OPTIONS: Final = ("version", "explain")
 TRUE, FALSE = ("true", "1"), ("false", "0")
+Table = Callable[[bytes, Signature, int], list[Values]]
 
 
 def call_of(
@@ -27,17 +29,24 @@ def call_of(
     explains = bool(options) and _wants_explanation(options)
     given = headers.get(b"content-type", b"")
     kind = JSON if given == JSON else _kind(given)
-    if kind == b"text/csv" and not explains:
-        return _call(csv.values_of(body, signature, limits.max_rows), None, signature, many=True)
     if kind == JSON:
         rows, many = json.rows_of(body, signature)
+    elif kind == b"multipart/form-data":
+        rows, many = [multipart.row_of(body, given)], False
     elif kind == b"text/plain" and takes_text(signature):
         rows, many = [_text(body)], False
+    elif (table := _table(kind, body, signature)) is not None:
+        if explains:
+            raise HandrailError("media_type", f"explain answers no {kind.decode()}", "send one row as JSON")
+        return _call(table(body, signature, limits.max_rows), None, signature, _write(headers, signature, many=True))
     else:
         raise _unread(given, signature)
     if len(rows) > limits.max_rows:
         raise csv.too_many(limits.max_rows)
-    return _call(_checked(rows, signature, check), rows if explains else None, signature, many=many)
+    values = _checked(rows, signature, check)
+    if explains:
+        return _call(values, rows, signature, _explained_list if many else _explained)
+    return _call(values, None, signature, _write(headers, signature, many=many))
 
 
 def options_of(query: bytes) -> dict[str, str]:
@@ -60,17 +69,52 @@ def takes_text(signature: Signature) -> bool:
 
 def kinds_read(signature: Signature) -> list[str]:
     """The kinds of body that are read for a model."""
-    return ["application/json", "text/csv", *(["text/plain"] if takes_text(signature) else [])]
+    text = ["text/plain"] if takes_text(signature) else []
+    array = ["application/x-npy"] if takes_matrix(signature) else []
+    return ["application/json", "text/csv", "multipart/form-data", *text, *array]
 
 
-def _call(values: Sequence[Values], explained: Sequence[Any] | None, signature: Signature, *, many: bool) -> Call:
+def prefers_csv(accept: bytes) -> bool:
+    """True where a client names text/csv and nothing that JSON would suit as well, or better."""
+    wishes = sorted((_wish(part) for part in accept.lower().split(b",")), key=lambda wish: -wish[1])
+    suited = [kind for kind, weight in wishes if weight > 0 and kind in _OFFERED]
+    return bool(suited) and suited[0] == b"text/csv"
+
+
+_OFFERED: Final = (b"text/csv", JSON, b"application/*", b"*/*")
+
+
+def _wish(part: bytes) -> tuple[bytes, float]:
+    kind, *parameters = (piece.strip() for piece in part.split(b";"))
+    weights = [parameter[2:] for parameter in parameters if parameter.startswith(b"q=")]
+    try:
+        return kind, float(weights[0]) if weights else 1.0
+    except ValueError:
+        return kind, 0.0
+
+
+def _table(kind: bytes, body: bytes, signature: Signature) -> Table | None:
+    """What reads a body of many rows that is no JSON; None where it is of another kind."""
+    if kind == b"text/csv":
+        return csv.values_of
+    if kind == b"application/x-npy" or (kind == b"application/octet-stream" and body.startswith(npy.MAGIC)):
+        return npy.values_of if takes_matrix(signature) else None
+    return None
+
+
+def _write(headers: Headers, signature: Signature, *, many: bool) -> Write:
+    accept = headers.get(b"accept")
+    if accept is not None and b"text/csv" in accept.lower() and prefers_csv(accept):
+        return lambda answers: Response(csv.answers_of(answers, signature.output), csv.KIND)
+    return _list if many else _one
+
+
+def _call(values: Sequence[Values], explained: Sequence[Any] | None, signature: Signature, write: Write) -> Call:
     if not values:
         raise HandrailError("data", "no rows", f"send {signature.sample_text()}")
-    if explained is None:
-        return Call(values, _list if many else _one)
-    if len(explained) != 1:
+    if explained is not None and len(explained) != 1:
         raise HandrailError("usage", "explain answers one row at a time", "send one row")
-    return Call(values, _explained_list if many else _explained, explained)
+    return Call(values, write, explained)
 
 
 def _kind(given: bytes) -> bytes:
