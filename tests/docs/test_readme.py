@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,15 @@ def test_every_command_of_the_readme_is_there() -> None:
     assert {"train", "predict", "report", "serve", "doctor"} <= set(table)
     for verb in table:
         handrail(verb, "--help")
+
+
+def test_the_first_command_of_the_readme_works_in_a_checkout() -> None:
+    first = re.search(r"```console\n\$ (.*)", README)
+    assert first is not None
+    assert first[1].startswith('make setup && export PATH="$PWD/.venv/bin:$PATH" ')
+    assert "\nsetup:" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    assert "handrail" in scripts
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
