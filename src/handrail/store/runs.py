@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import io
+import os
 import re
 import shutil
+import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from handrail.core.errors import HandrailError
-from handrail.core.files import read_limited, write_bytes
+from handrail.core.files import disk_errors, read_limited, write_bytes
 
 MAX_PIECE_BYTES = 2 * 2**30
 
@@ -44,9 +48,51 @@ class Run:
         np.savez(content, **arrays)  # type: ignore[arg-type]
         write_bytes(self._path(key), content.getvalue())
 
+    def clear(self) -> None:
+        """Forgets the pieces."""
+        for key in self.keys():
+            self._path(key).unlink(missing_ok=True)
+
     def remove(self) -> None:
         """Forgets the run."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _path(self, key: str) -> Path:
         return self.folder / (re.sub(r"[^A-Za-z0-9._-]", "_", key)[:120] + ".npz")
+
+
+@contextlib.contextmanager
+def held(run: Run) -> Iterator[Run]:
+    """The run, kept from other processes while the block runs; where one is at work on it, an empty run beside it.
+
+    So a run with pieces in it was cut off: the lock ends with the process that took it. When the block ends well, the
+    pieces are forgotten; when it fails, they stay for another attempt.
+    """
+    with disk_errors(run.folder):
+        run.folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(run.folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _locked(descriptor):
+            yield from _forgotten_at_the_end(run)
+        else:
+            with tempfile.TemporaryDirectory(dir=run.folder.parent, prefix=f"{run.folder.name}-") as folder:
+                yield Run(Path(folder))
+    finally:
+        os.close(descriptor)
+
+
+def _forgotten_at_the_end(run: Run) -> Iterator[Run]:
+    try:
+        yield run
+        run.remove()
+    finally:
+        with contextlib.suppress(OSError):
+            run.folder.rmdir()
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

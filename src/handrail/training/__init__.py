@@ -15,6 +15,7 @@ from handrail.data.read import read_table
 from handrail.data.table import Table
 from handrail.model import Model, load
 from handrail.store import Store, check_name
+from handrail.store.runs import held
 from handrail.tasks import Fitted, Job, Plan
 from handrail.training.asked import (
     checked_order,
@@ -87,26 +88,26 @@ def train(
     for note in parts.notes:
         tell(Warned(note))
     deadline = Deadline(plan.time_s, started)
-    run = store.run(run_key(look, parts.train, order, plan))
-    if not resume:
-        run.remove()
-    elif run.keys():
-        tell(Said(f"going on with a run that was cut off: {len(run.keys())} finished pieces are used again"))
-    with stopping_on_interrupt(deadline.clock_for_fit(), tell) as clock:
-        job = Job(plan, order, parts.look, parts.train, parts.replay, clock, run, tell)
-        fitted: Fitted = task_part(doing, "fit").fit(job)
-    tell(Progress("scoring the exported model", 0, 0))
-    with store.draft() as draft:
-        manifest = manifest_of(called, doing, fitted, parts, order, plan)
-        write_bundle(draft, manifest, fitted.files)
-        model = load(draft, threads=machine().cores)
-        scores = replayed(model, parts.replay, fitted)
-        files = {**fitted.files, "examples.json": to_json(example_rows(model, parts.replay, scores))}
-        report = findings(model, parts, scores, fitted, table.notes, deadline)
-        write_bundle(draft, manifest, {**files, **drawn(report)})
-        model.check()
-        published = store.publish(draft, called)
-    run.remove()
+    with held(store.run(run_key(look, parts, order, plan))) as run:
+        if not resume:
+            run.clear()
+        elif run.keys():
+            pieces = f"its finished pieces ({len(run.keys())}) are used again where they fit"
+            tell(Said(f"going on with a run that was cut off: {pieces}"))
+        with stopping_on_interrupt(deadline.clock_for_fit(), tell) as clock:
+            job = Job(plan, order, parts.look, parts.train, parts.replay, clock, run, tell)
+            fitted: Fitted = task_part(doing, "fit").fit(job)
+        tell(Progress("scoring the exported model", 0, 0))
+        with store.draft() as draft:
+            manifest = manifest_of(called, doing, fitted, parts, order, plan)
+            write_bundle(draft, manifest, fitted.files)
+            model = load(draft, threads=machine().cores)
+            scores = replayed(model, parts.replay, fitted)
+            files = {**fitted.files, "examples.json": to_json(example_rows(model, parts.replay, scores))}
+            report = findings(model, parts, scores, fitted, table.notes, deadline)
+            write_bundle(draft, manifest, {**files, **drawn(report)})
+            model.check()
+            published = store.publish(draft, called)
     store.record_run(called, int(published.name), clocks.monotonic() - started)
     return load(f"{called}@{published.name}", home=store.home)
 

@@ -13,10 +13,10 @@ from types import FrameType
 
 from handrail import __version__
 from handrail.core.events import Tell, Warned
-from handrail.data.look import Look
-from handrail.data.table import Table
+from handrail.data.look import Look, fingerprint
 from handrail.learn.clock import Clock
 from handrail.tasks import Order, Plan
+from handrail.training.parts import Parts
 
 # What comes after the fit (export is part of the fit): read back, answer, score, explain, draw, write.
 RESERVE_SHARE = 0.06
@@ -43,11 +43,16 @@ class Deadline:
         return float("inf") if self.seconds is None else self.started + self.seconds - time.monotonic()
 
 
-def run_key(look: Look, train: Table, order: Order, plan: Plan) -> str:
-    """The same for the same data, question and plan: what lets a killed run find its pieces again."""
+def run_key(look: Look, parts: Parts, order: Order, plan: Plan) -> str:
+    """The same for the same data, question, split and plan: what lets a killed run find its pieces again.
+
+    The time is not in it: what was finished in a shorter or longer one serves as well.
+    """
+    columns = [(column.name, column.kind, column.used, column.field) for column in look.columns]
     told = json.dumps(
-        [__version__, look.fingerprint, look.target, look.problem, [field.name for field in look.inputs()], len(train),
-         order.seed, order.effort, order.trials, plan.settings],
+        [__version__, look.fingerprint, look.target, look.problem, look.labels, look.label_separator, columns,
+         look.target_field, parts.look.split.kind, parts.look.split.column, len(parts.train), parts.test_rows.tolist(),
+         fingerprint(parts.replay.columns), order.seed, order.effort, order.trials, plan.settings],
         sort_keys=True, default=str,
     )  # fmt: skip
     return hashlib.sha256(told.encode()).hexdigest()[:24]

@@ -122,7 +122,7 @@ def _tried(job: Job, data: Data, target: Target) -> Iterator[tuple[Shape, Piece]
                 continue
             return
         started = time.monotonic()
-        key = f"{number:02d}-{hashlib.sha256(repr(shape).encode()).hexdigest()[:8]}"
+        key = _key(shape)
         saved = job.checkpoint.get(key)
         try:
             piece = (
@@ -138,13 +138,20 @@ def _tried(job: Job, data: Data, target: Target) -> Iterator[tuple[Shape, Piece]
         if saved is None:
             job.checkpoint.put(key, piece.arrays())
         seconds = time.monotonic() - started
-        costs.setdefault(shape.kind, []).append(seconds)
+        if saved is None:
+            costs.setdefault(shape.kind, []).append(seconds)
         loss = data.loss(piece.out_of_fold)
         count += 1
-        job.tell(Tried(shape.name, job.plan.settings["metric"], _shown(loss, target), seconds, loss < best))
+        note = "used again" if saved else ""
+        job.tell(Tried(shape.name, job.plan.settings["metric"], _shown(loss, target), seconds, loss < best, note))
         if loss < best:
             best, best_shape = loss, shape
         yield shape, piece
+
+
+def _key(shape: Shape) -> str:
+    """What a piece is found by: all that shapes it, whenever its turn comes and whatever it is called."""
+    return hashlib.sha256(repr((shape.kind, shape.settings, shape.logarithms)).encode()).hexdigest()[:16]
 
 
 def _slice(left: float, count: int, shape: Shape) -> float:

@@ -170,25 +170,27 @@ def _judged(
         if judged and job.clock.left() < slowest * (2 + FINISH_SHARE):
             return
         started = time.monotonic()
-        margins = _margins(job, rung, blocks, answers, folds)
+        key = f"margins-{rung.name}"
+        saved = job.checkpoint.get(key)
+        found = saved or _margins(job, rung, blocks, answers, folds)
+        margins, fold_s = found["margins"], float(found["fold_s"])
         seconds = time.monotonic() - started
         known = np.isfinite(margins).all(axis=1)
+        if saved is None and known.all():
+            job.checkpoint.put(key, found)
         temperature = honest_temperature(margins[known], answers[known], job.look.problem)
         loss = mean_log_loss(margins[known], answers[known], temperature, job.look.problem)
         best = min((one.loss for one in judged), default=np.inf)
-        done = len(np.unique(folds[known]))
-        note = "" if known.all() else f"{done} of {int(folds.max()) + 1} folds"
+        note = "" if known.all() else f"{len(np.unique(folds[known]))} of {int(folds.max()) + 1} folds"
+        note = "used again" if saved else note
         job.tell(Tried(rung.name, "log_loss", loss, seconds, loss < best, note))
-        judged.append(Judged(rung, margins, loss, temperature, seconds / max(1, done)))
+        judged.append(Judged(rung, margins, loss, temperature, fold_s))
         yield judged[-1]
 
 
-def _margins(job: Job, rung: Rung, blocks: Blocks, answers: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """`(rows, outputs)` out of fold; folds are left out (NaN) when time runs short, but never the first."""
-    key = f"margins-{rung.name}"
-    saved = job.checkpoint.get(key)
-    if saved is not None:
-        return saved["margins"]
+def _margins(job: Job, rung: Rung, blocks: Blocks, answers: np.ndarray, folds: np.ndarray) -> dict[str, np.ndarray]:
+    """`margins` (rows, outputs) out of fold, and the seconds a fold took; folds are left out (NaN) when time runs
+    short, but never the first."""
     features, margins = blocks.of(rung), np.full(answers.shape, np.nan)
     count, started = int(folds.max()) + 1, time.monotonic()
     for fold in range(count):
@@ -200,9 +202,8 @@ def _margins(job: Job, rung: Rung, blocks: Blocks, answers: np.ndarray, folds: n
         margins[inside] = features[inside] @ weights + biases  # type: ignore[index]
         total = job.plan.time_s or 0.0
         job.tell(Progress(f"{rung.name}, fold {fold + 1} of {count}", min(job.clock.spent(), total), total))
-    if np.isfinite(margins).all():
-        job.checkpoint.put(key, {"margins": margins})
-    return margins
+    done = len(np.unique(folds[np.isfinite(margins).all(axis=1)]))
+    return {"margins": margins, "fold_s": np.array((time.monotonic() - started) / max(1, done))}
 
 
 def _threads(job: Job) -> int:
