@@ -267,6 +267,7 @@ def test_the_doctor_knows_what_is_there_and_what_is_not(shop: Path, cli: Cli, mo
     done = cli("doctor")
     assert done.status == 0, done.out
     assert "all is well" in done.out
+    assert "1 finished training remembered" in done.out
     found = cli("doctor", "--json").object()
     assert found["ok"] is True
     assert {"machine", "packages", "store"} < set(found)

@@ -125,7 +125,7 @@ def _database(here: Store) -> tuple[str, str, str]:
         runs = len(here.runs())
     except HandrailError as error:
         return ("✗", "database", f"{error.problem}: {error.mend}")
-    return ("✓", "database", f"{runs} finished trainings remembered; it can be made again from the models")
+    return ("✓", "database", f"{counted(runs, 'finished training')} remembered; it can be made again from the models")
 
 
 def _aliases(here: Store) -> Lines:
