@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -267,6 +269,37 @@ def test_a_gzip_bomb_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("handrail.data.read.LARGEST_BYTES", 1_000_000)
     error = refused(gzip.compress(b"a,b\n" * 2_000_000), "bomb.csv.gz")
     assert error.code == "too_large"
+
+
+def free(monkeypatch: pytest.MonkeyPatch, mebibytes: int) -> None:
+    monkeypatch.setattr("handrail.data.memory.free_memory_bytes", lambda: mebibytes * 2**20)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "late.csv", "rows.parquet"])
+def test_rows_that_take_far_more_memory_than_bytes_are_refused_with_both_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    free(monkeypatch, 150)
+    rows = b"1,2\n" * 1_000_000
+    path = tmp_path / name
+    if name == "rows.parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+        pyarrow = pytest.importorskip("pyarrow")
+        parquet.write_table(pyarrow.table({"a": [1] * 2_000_000, "b": [2] * 2_000_000}), path)
+    else:
+        early = b"x" * 2**20 + b"," if name == "late.csv" else b""
+        path.write_bytes(gzip.compress(rows) if name.endswith(".gz") else b"a,b\n" + early + rows)
+    with pytest.raises(HandrailError, match="GB") as caught:
+        read_table(path)
+    assert caught.value.code in ("environment", "too_large")
+
+
+def test_a_workbook_that_unpacks_to_more_than_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    free(monkeypatch, 150)
+    book = io.BytesIO()
+    with zipfile.ZipFile(book, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", b"<row/>" * 10_000_000)
+    assert "when unpacked" in refused(book.getvalue(), "x.xlsx").problem
 
 
 def test_a_huge_sparse_file_is_refused_before_it_is_read(tmp_path: Path) -> None:

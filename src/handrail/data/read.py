@@ -16,11 +16,10 @@ from handrail.core.errors import HandrailError
 from handrail.data.delimited import read_delimited
 from handrail.data.frames import read_frame, read_mapping, read_rows
 from handrail.data.json_lines import read_json
+from handrail.data.memory import SAMPLE_BYTES, most_bytes, needed_bytes, refuse_needed
 from handrail.data.spreadsheets import read_parquet, read_spreadsheet
 from handrail.data.table import Table
 
-# Rows in memory take about this many times the bytes they take in a file.
-MEMORY_FACTOR: Final = 6
 LARGEST_BYTES: Final = 8 * 2**30
 # "[ad] buy now" begins a text; only what an array of objects or an object begins with is taken for JSON.
 JSON_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*\{|\{\s*[\"}])")
@@ -68,6 +67,9 @@ def read_bytes(
     if suffixes and suffixes[-1] == ".gz":
         content, suffixes = _unpacked(content, shown), suffixes[:-1]
     suffix = suffixes[-1] if suffixes else ""
+    if len(content) > SAMPLE_BYTES:
+        # The beginning may have told less than the whole does.
+        refuse_needed(needed_bytes(content, len(content)), f"{len(content) / 2**30:.1f} GB of rows", shown)
     reader: Callable[[bytes, str], Table] | None = _READERS.get(suffix)
     if reader is not None:
         return reader(content, shown)
@@ -86,8 +88,9 @@ def content_of(path: Path) -> bytes:
     descriptor = _opened(path)
     with os.fdopen(descriptor, "rb") as file:
         before = os.fstat(descriptor)
-        _refuse_size(before, path)
-        content = file.read(before.st_size + 1)
+        sample = file.read(SAMPLE_BYTES)
+        _refuse_size(before.st_size, sample, str(path))
+        content = sample + file.read(before.st_size + 1 - len(sample))
         after = os.fstat(descriptor)
     if len(content) != before.st_size or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise HandrailError(
@@ -118,37 +121,23 @@ def _opened(path: Path) -> int:
     return descriptor
 
 
-def _refuse_size(status: os.stat_result, path: Path) -> None:
-    needed = status.st_size * MEMORY_FACTOR
-    free = free_memory_bytes()
-    if status.st_size > LARGEST_BYTES or needed > 0.8 * free:
-        raise HandrailError(
-            "environment",
-            f"{status.st_size / 2**30:.1f} GB of rows need about {needed / 2**30:.0f} GB of memory, "
-            f"{free / 2**30:.1f} GB are free",
-            "train on a sample of the rows: shuf -n 500000 FILE > sample.csv",
-            where=str(path),
-        )
-
-
-def free_memory_bytes() -> int:
-    """What the system says is available; 4 GiB where it says nothing."""
-    try:
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
-    except OSError:
-        found = None
-    return int(found[1]) * 1024 if found else 4 * 2**30
+def _refuse_size(size_bytes: int, sample: bytes, where: str) -> None:
+    refuse_needed(needed_bytes(sample, size_bytes), f"{size_bytes / 2**30:.1f} GB of rows", where)
+    if size_bytes > LARGEST_BYTES:
+        problem = f"{size_bytes / 2**30:.1f} GB; at most {LARGEST_BYTES / 2**30:.0f} GB are read"
+        raise HandrailError("too_large", problem, "train on a sample of the rows", where=where)
 
 
 def _unpacked(content: bytes, where: str) -> bytes:
-    limit = min(LARGEST_BYTES, int(0.8 * free_memory_bytes() / MEMORY_FACTOR))
     try:
         with gzip.open(io.BytesIO(content)) as file:
-            unpacked = file.read(limit + 1)
+            sample = file.read(SAMPLE_BYTES)
+            limit = min(LARGEST_BYTES, most_bytes(sample))
+            unpacked = sample + file.read(max(0, limit + 1 - len(sample)))
     except (OSError, EOFError, zlib.error) as error:
         raise HandrailError("data", f"damaged gzip: {error}", "make it again", where=where) from error
     if len(unpacked) > limit:
-        problem = f"more than {limit / 2**30:.1f} GB when unpacked"
+        problem = f"more than {limit / 2**30:.1f} GB when unpacked, more than memory holds as rows"
         raise HandrailError("too_large", problem, "train on a sample of the rows", where=where)
     return unpacked
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import importlib
 import io
+import zipfile
 from types import ModuleType
 
 from handrail.core.errors import HandrailError
 from handrail.data.delimited import has_header, repaired_names
 from handrail.data.frames import plain
+from handrail.data.memory import COPIES, refuse_needed, refuse_rows
 from handrail.data.table import Table
 
 
 def read_spreadsheet(content: bytes, where: str) -> Table:
     """The first sheet that holds rows."""
     calamine = _library("python_calamine", "train", where)
+    _refuse_large_sheets(content, where)
     try:
         book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
         sheets = [(name, book.get_sheet_by_name(name).to_python(skip_empty_area=True)) for name in book.sheet_names]
@@ -39,15 +42,34 @@ def read_parquet(content: bytes, where: str) -> Table:
     """All row groups of a Parquet file."""
     library = _library("pyarrow.parquet", "parquet", where)
     try:
-        table = library.read_table(io.BytesIO(content))
+        file = library.ParquetFile(io.BytesIO(content))
+        shape = file.metadata
+        unpacked_bytes = sum(shape.row_group(group).total_byte_size for group in range(shape.num_row_groups))
+    except Exception as error:
+        raise _not_parquet(error, where) from error
+    refuse_rows(shape.num_rows, shape.num_columns, unpacked_bytes, where)
+    try:
+        table = file.read()
         columns = {name: [plain(value) for value in table.column(name).to_pylist()] for name in table.column_names}
     except Exception as error:
-        raise HandrailError(
-            "data", f"not a Parquet file that can be read: {str(error)[:100]}", "write it again", where=where
-        ) from error
+        raise _not_parquet(error, where) from error
     if not columns or not next(iter(columns.values())):
         raise HandrailError("data", "no rows", "give at least 10 rows", where=where)
     return Table(columns, where)
+
+
+def _refuse_large_sheets(content: bytes, where: str) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            unpacked_bytes = sum(member.file_size for member in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return
+    refuse_needed(COPIES * unpacked_bytes, f"sheets of {unpacked_bytes / 2**30:.1f} GB when unpacked", where)
+
+
+def _not_parquet(error: Exception, where: str) -> HandrailError:
+    problem = f"not a Parquet file that can be read: {' '.join(str(error).split())[:100]}"
+    return HandrailError("data", problem, "write it again", where=where)
 
 
 def _library(name: str, extra: str, where: str) -> ModuleType:
