@@ -201,6 +201,23 @@ def test_repeated_patients_are_kept_together() -> None:
     assert look.split.column == "patient_id"
 
 
+@pytest.mark.parametrize("name", ["customer_id", "Patient", "userId", "STORE_ID"])
+def test_whole_numbers_that_name_repeated_people_keep_their_rows_together(name: str) -> None:
+    look = look_at(
+        read_table({name: [number * 7 % 30 for number in range(ROWS)], "noise": NOISE, "label": ["a", "b"] * 60})
+    )
+    assert look.split.column == name
+    assert [one.kind for one in look.columns if one.name == name] == ["category"]
+
+
+@pytest.mark.parametrize("name", ["users", "family", "store"])
+def test_whole_numbers_that_may_count_are_no_groups(name: str) -> None:
+    look = look_at(
+        read_table({name: [number * 7 % 30 for number in range(ROWS)], "noise": NOISE, "label": ["a", "b"] * 60})
+    )
+    assert look.split.kind == "stratified"
+
+
 def test_rows_in_the_order_of_time_are_tested_on_the_latest() -> None:
     days = [f"2024-{1 + number // 28:02d}-{1 + number % 28:02d}" for number in range(ROWS)]
     look = look_at(read_table({"day": days, "noise": NOISE, "label": [n % 2 for n in range(ROWS)]}))

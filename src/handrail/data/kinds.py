@@ -30,6 +30,17 @@ from handrail.data.numbers import Reading, number_in, reading
 DATE_PATTERNS: Final = ("iso", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y",
                         "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%Y%m%d")  # fmt: skip
 ID_NAME: Final = re.compile(r"(?:^|[_\W])(?:id|uuid|guid|rownum|row|index|unnamed.*)$|[a-z](?:ID|Id)$", re.ASCII)
+GROUP_NAME: Final = re.compile(
+    r"(?:^|[_\W])(?:patient|user|customer|client|subject|person|household|session|group|site|store|device|speaker|author|family)"
+    r"(?:[_\W]?(?:id|no|nr|number|key|name))?s?$|(?:patient|user|customer|client|subject|session|group)I[Dd]$",
+    re.IGNORECASE,
+)
+# Whole numbers under these names say who a row is about; under others of GROUP_NAME they may count ("users", "family").
+GROUP_ID_NAME: Final = re.compile(
+    r"(?:^|[_\W])(?:patient|user|customer|client|subject|person|speaker|author)$|[a-z](?:[_\W]?id|[_\W](?:no|nr|key))$",
+    re.IGNORECASE,
+)
+FEWEST_GROUPS: Final = 5
 EPOCH_NAME: Final = re.compile(r"time|date|epoch|stamp|_at$", re.IGNORECASE)
 MOST_CHOICES: Final = 1_000
 SAMPLE: Final = 300
@@ -159,6 +170,8 @@ def _number_kind(name: str, known: Sequence[Cell], read: Reading, distinct: int,
         return Seen("id", f"{distinct:,} different whole numbers in {filled:,} rows, and its name")
     if whole and distinct >= filled > 20 and all(after - before == 1 for before, after in pairwise(values)):
         return Seen("id", "it counts the rows")
+    if whole and FEWEST_GROUPS <= distinct <= filled / 2 and GROUP_NAME.search(name) and GROUP_ID_NAME.search(name):
+        return Seen("category", f"{distinct:,} different whole numbers that name, not count: by its name")
     if whole and EPOCH_NAME.search(name) and min(values) > 3e8 and max(values) < 4e9:
         return Seen("date", "seconds since 1970, by its name and size", "epoch_s")
     if whole and EPOCH_NAME.search(name) and min(values) > 3e11 and max(values) < 4e12:

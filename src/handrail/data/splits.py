@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.values import Cell, to_word
-from handrail.data.kinds import Seen, field_of
+from handrail.data.kinds import FEWEST_GROUPS, GROUP_NAME, Seen, field_of
 from handrail.data.seen import Split
 
-GROUP_NAME = re.compile(
-    r"(?:^|[_\W])(?:patient|user|customer|client|subject|person|household|session|group|site|store|device|speaker|author|family)"
-    r"(?:[_\W]?(?:id|no|nr|number|key|name))?s?$|(?:patient|user|customer|client|subject|session|group)I[Dd]$",
-    re.IGNORECASE,
-)
-FEWEST_GROUPS = 5
 FEWEST_MOMENTS = 20
 
 
