@@ -7,7 +7,6 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -18,36 +17,35 @@ from handrail.serve.api import Api, Version
 from handrail.serve.encodings import is_packed, unpacked
 from handrail.serve.formats import native
 from handrail.serve.formats.call import Call
+from handrail.serve.formats.packed import packed
 from handrail.serve.guard import Guard
-from handrail.serve.http import Later, Request, Response
+from handrail.serve.http import Headers, Later, Request, Response
 from handrail.serve.keys import redacted
 from handrail.serve.limits import Limits, Refused, check_host, check_origin, timeout_of, trace_id_of
 from handrail.serve.metrics import written
 from handrail.serve.openapi import openapi
 from handrail.serve.page import DOCS_POLICY, PAGE_POLICY, REPORT_POLICY, docs_page, index_page, model_page
+from handrail.serve.routes import (
+    Endpoint,
+    Reading,
+    Route,
+    open_inference_routes,
+    route_of,
+    tensorflow_serving_routes,
+)
 
 log = logging.getLogger("handrail.serve")
 
 HTML: Final = b"text/html; charset=utf-8"
 TEXT: Final = b"text/plain; charset=utf-8"
 RESERVED: Final = ("docs", "healthz", "readyz", "metrics", "openapi.json", "v1", "v2")
-
-# An endpoint answers at once or later; it may raise HandrailError or Refused.
-Endpoint = Callable[[Request], Response | Later]
-# Reads a request for one version of a model: what it asks, and how that is written. May raise as an endpoint may.
-Reading = Callable[[Request, Version, Limits], Call]
-
-
-@dataclass(frozen=True)
-class Route:
-    """What may be done at a path, and who may: "anyone" (health), "reader", or "caller" (predictions)."""
-
-    policy: str
-    methods: Mapping[str, Endpoint]
+# Answers to more rows than this are written beside the event loop: it takes milliseconds.
+MAX_ROWS_WRITTEN_HERE: Final = 500
 
 
 class App:
-    """Serves some models. Routes are a table of exact paths; a path that is not in it is not served."""
+    """Serves some models. Routes are a table of exact paths; a path that is not in it is not served (but see
+    `route_of`)."""
 
     def __init__(
         self,
@@ -76,7 +74,7 @@ class App:
                 if len(self._hosts) < 100:
                     self._hosts.add(host)
             check_origin(request.headers, request.method)
-            route = self.routes.get(request.path)
+            route = self.routes.get(request.path) or route_of(self.routes, request.path)
             if page := self.guard.admit(request, None if route is None else route.policy):
                 return page
             if route is None:
@@ -84,7 +82,8 @@ class App:
             endpoint = route.methods.get("GET" if request.method == "HEAD" else request.method)
             if endpoint is None:
                 raise _not_allowed(route, request.method)
-            return endpoint(request)
+            answer = endpoint(request)
+            return answer if type(answer) is Later else packed(answer, request.headers)  # type: ignore[arg-type]
         except Exception as error:
             return failure(error, request.id)
 
@@ -106,7 +105,11 @@ class App:
             table[f"/{name}"] = Route("reader", {"GET": _describing(api)})
             table[f"/{name}/report"] = Route("reader", {"GET": _reporting(api)})
             table[f"/{name}/predict"] = Route("caller", {"POST": self._natively(api)})
-        return table
+        return {
+            **table,
+            **open_inference_routes(self.apis, self.predict),
+            **tensorflow_serving_routes(self.apis, self.predict),
+        }
 
     def _natively(self, api: Api) -> Endpoint:
         def predict(request: Request) -> Response | Later:
@@ -127,7 +130,11 @@ class App:
             else:
                 call = read(request, version, limits)
                 future = _submitted(version, call, timeout_s)
-                later = Later(future, lambda done: self._finish(request, version, call, done))
+                if len(call.values) > MAX_ROWS_WRITTEN_HERE:
+                    work = asyncio.ensure_future(_written(call, future, request.headers))
+                    later = Later(work, lambda done: self._finish(request, version, None, done))
+                else:
+                    later = Later(future, lambda done: self._finish(request, version, call, done))
         except Exception as error:
             metrics.count(_outcome(error), time.perf_counter() - request.started)
             raise _with_retry_after(error, version) from None
@@ -135,6 +142,7 @@ class App:
         return later
 
     def _finish(self, request: Request, version: Version, call: Call | None, done: asyncio.Future[Any]) -> Response:
+        """The response of what is done: answers that `call` writes, or, where that is None, the response itself."""
         metrics = version.metrics
         metrics.in_flight -= 1
         outcome = "left"
@@ -142,8 +150,7 @@ class App:
         if not done.cancelled():
             try:
                 found = done.result()
-                call, answers = (call, found) if call is not None else found
-                response = call.write(answers)
+                response = found if call is None else packed(call.write(found), request.headers)
                 outcome = "answered"
             except Exception as error:
                 outcome = _outcome(error)
@@ -204,16 +211,21 @@ def _submitted(version: Version, call: Call, timeout_s: float) -> asyncio.Future
     return version.batcher.submit(call.values, timeout_s=timeout_s)
 
 
-async def _read_aside(
-    request: Request, version: Version, read: Reading, limits: Limits, timeout_s: float
-) -> tuple[Call, list[bytes]]:
+async def _read_aside(request: Request, version: Version, read: Reading, limits: Limits, timeout_s: float) -> Response:
     def unpacked_and_read() -> Call:
         if is_packed(request.headers):
             request.body = unpacked(request.body, request.headers, limits)
         return read(request, version, limits)
 
     call = await asyncio.to_thread(unpacked_and_read)
-    return call, await _submitted(version, call, timeout_s)
+    return await _written(call, _submitted(version, call, timeout_s), request.headers)
+
+
+async def _written(call: Call, future: asyncio.Future[list[bytes]], headers: Headers) -> Response:
+    answers = await future
+    if len(answers) > MAX_ROWS_WRITTEN_HERE:
+        return await asyncio.to_thread(lambda: packed(call.write(answers), headers))
+    return packed(call.write(answers), headers)
 
 
 def _read_natively(options: dict[str, str]) -> Reading:

@@ -10,7 +10,7 @@ import orjson
 
 from handrail.core.errors import HandrailError
 from handrail.core.signature import Signature
-from handrail.serve.limits import MAX_JSON_DEPTH, Refused, is_deeper
+from handrail.serve.limits import MAX_JSON_DEPTH, Refused
 
 STRINGS: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"')
 
@@ -52,16 +52,17 @@ def _names(value: Any) -> int:
 
 
 def _refuse_twins(body: bytes, value: Any) -> None:
-    if is_deeper(value, MAX_JSON_DEPTH):
-        raise _refused(f"nested deeper than {MAX_JSON_DEPTH}")
-    if STRINGS.sub(b"", body).count(b":") != _all_names(value):
+    names = _all_names(value, MAX_JSON_DEPTH)
+    if STRINGS.sub(b"", body).count(b":") != names:
         raise _refused("an object names one field twice")
 
 
-def _all_names(value: Any) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(map(_all_names, value.values()))
-    return sum(map(_all_names, value)) if isinstance(value, list) else 0
+def _all_names(value: Any, room: int) -> int:
+    """The names in a list or an object, and in all that it holds. Raises Refused where that goes deeper than `room`."""
+    if value and not room:
+        raise _refused(f"nested deeper than {MAX_JSON_DEPTH}")
+    own, inner = (len(value), value.values()) if type(value) is dict else (0, value)
+    return own + sum(_all_names(item, room - 1) for item in inner if type(item) is list or type(item) is dict)
 
 
 def _not_json(body: bytes, error: orjson.JSONDecodeError) -> Refused:

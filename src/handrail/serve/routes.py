@@ -1,0 +1,146 @@
+"""The routes of other servers' protocols: Open Inference (/v2) and TensorFlow Serving (/v1), for each model served."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from handrail.core.errors import HandrailError, listed
+from handrail.serve.api import Api, Version
+from handrail.serve.formats import open_inference, tensorflow_serving
+from handrail.serve.formats.call import Call
+from handrail.serve.http import Later, Request, Response
+from handrail.serve.limits import Limits
+from handrail.store import Store
+
+# An endpoint answers at once or later; it may raise HandrailError or Refused.
+Endpoint = Callable[[Request], Response | Later]
+# Reads a request for one version of a model: what it asks, and how that is written. May raise as an endpoint may.
+Reading = Callable[[Request, Version, Limits], Call]
+Predict = Callable[[Request, Version, Reading], Later]
+# A path that names a version: the path without it, and which one.
+VERSIONED: Final = re.compile(r"(/v[12]/models/[^/:]+)/(versions|labels)/([^/:]+)((?:[/:][a-z]+)?)")
+
+
+@dataclass(frozen=True)
+class Route:
+    """What may be done at a path, and who may: "anyone" (health), "reader", or "caller" (predictions)."""
+
+    policy: str
+    methods: Mapping[str, Endpoint]
+
+
+def route_of(routes: Mapping[str, Route], path: str) -> Route | None:
+    """The route of a path; one that names a version or a label has the route of its model."""
+    found = routes.get(path)
+    if found is not None:
+        return found
+    parts = VERSIONED.fullmatch(path)
+    if parts is None or (parts[2] == "labels" and not path.startswith("/v1/")):
+        return None
+    return routes.get(parts[1] + parts[4])
+
+
+def version_asked(api: Api, path: str) -> Version:
+    """The version that a path names, the current one where it names none. Raises HandrailError ("not_found")."""
+    parts = VERSIONED.fullmatch(path)
+    if parts is None:
+        return api.current
+    return api.chosen(parts[3]) if parts[2] == "versions" else _labelled(api, parts[3])
+
+
+def open_inference_routes(apis: Mapping[str, Api], predict: Predict) -> dict[str, Route]:
+    """/v2: the server, its health, the repository's index, and every model's metadata, readiness and inference."""
+
+    def live(request: Request) -> Response:
+        return _json({"live": True})
+
+    def ready(request: Request) -> Response:
+        is_ready = all(api.is_ready for api in apis.values())
+        return _json({"ready": is_ready}, 200 if is_ready else 503)
+
+    def server(request: Request) -> Response:
+        return _json(open_inference.server(importlib.metadata.version("handrail")))
+
+    def index(request: Request) -> Response:
+        return _json(open_inference.index(apis.values()))
+
+    table = {
+        "/v2": Route("reader", {"GET": server}),
+        "/v2/health/live": Route("anyone", {"GET": live}),
+        "/v2/health/ready": Route("anyone", {"GET": ready}),
+        "/v2/repository/index": Route("reader", {"POST": index}),
+    }
+    for name, api in apis.items():
+        table[f"/v2/models/{name}"] = Route("reader", {"GET": _metadata(api)})
+        table[f"/v2/models/{name}/ready"] = Route("reader", {"GET": _ready(api)})
+        table[f"/v2/models/{name}/infer"] = Route("caller", {"POST": _predicting(api, predict, open_inference.call_of)})
+    return table
+
+
+def tensorflow_serving_routes(apis: Mapping[str, Api], predict: Predict) -> dict[str, Route]:
+    """/v1: every model's status, metadata and predictions."""
+    table = {}
+    for name, api in apis.items():
+        path = f"/v1/models/{name}"
+        table[path] = Route("reader", {"GET": _status(api)})
+        table[f"{path}/metadata"] = Route("reader", {"GET": _tensorflow_metadata(api)})
+        table[f"{path}:predict"] = Route("caller", {"POST": _predicting(api, predict, tensorflow_serving.call_of)})
+        for verb in ("classify", "regress"):
+            table[f"{path}:{verb}"] = Route("caller", {"POST": _refusing(name)})
+    return table
+
+
+def _predicting(api: Api, predict: Predict, read: Reading) -> Endpoint:
+    return lambda request: predict(request, version_asked(api, request.path), read)
+
+
+def _metadata(api: Api) -> Endpoint:
+    return lambda request: _json(open_inference.metadata(api, version_asked(api, request.path)))
+
+
+def _ready(api: Api) -> Endpoint:
+    def ready(request: Request) -> Response:
+        is_ready = version_asked(api, request.path).pool.is_ready
+        return _json({"name": api.name, "ready": is_ready}, 200 if is_ready else 503)
+
+    return ready
+
+
+def _status(api: Api) -> Endpoint:
+    def status(request: Request) -> Response:
+        named = VERSIONED.fullmatch(request.path) is not None
+        versions = [version_asked(api, request.path)] if named else list(api.versions.values())
+        return _json(tensorflow_serving.status(versions))
+
+    return status
+
+
+def _tensorflow_metadata(api: Api) -> Endpoint:
+    return lambda request: _json(tensorflow_serving.metadata(version_asked(api, request.path)))
+
+
+def _refusing(name: str) -> Endpoint:
+    def refuse(request: Request) -> Response:
+        raise tensorflow_serving.not_examples(name)
+
+    return refuse
+
+
+def _labelled(api: Api, label: str) -> Version:
+    """The version that an alias of the model means: `handrail models alias NAME@VERSION LABEL` sets one."""
+    model = api.current.model
+    aliases = {} if model.version is None else Store(model.bundle.path.parents[2]).aliases(api.name)
+    if label not in aliases:
+        mend = f"there are {listed(aliases)}" if aliases else "handrail models alias sets one"
+        raise HandrailError("not_found", f"no version of {api.name} has the label '{label[:40]}'", mend)
+    return api.chosen(str(aliases[label]))
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(value), status=status)
