@@ -23,6 +23,7 @@ VERBS = {
     "report": ("report", "Show how good a model is, and how that is known"),
     "evaluate": ("evaluate", "Measure a model on other rows"),
     "serve": ("serve", "Answer over HTTP"),
+    "top": ("top", "Watch what a server does, live"),
     "keys": ("keys", "Add, list and remove the keys that servers ask for"),
     "models": ("models", "List, show, rename, alias and remove models"),
     "check": ("check", "Verify a model and answer its examples again"),
