@@ -13,7 +13,9 @@ from tests.contracts.data import customers, houses
 
 import handrail
 from handrail.core.errors import HandrailError
-from handrail.core.events import Event, Said, Tried
+from handrail.core.events import Event, Progress, Said, Tried
+from handrail.tasks.tabular.candidates import Data, fit_shape
+from handrail.tasks.tabular.portfolio import FIRST, Shape
 
 
 def mixed(rows: int = 300) -> dict[str, list[object]]:
@@ -170,3 +172,48 @@ def test_a_plan_that_does_not_fit_into_memory_is_refused_with_the_numbers(
     monkeypatch.setattr("handrail.training.asked.free_memory_bytes", lambda: 100 * 2**20)
     with pytest.raises(HandrailError, match="GB of memory"):
         handrail.train(customers(), target="churned", trials=1)
+
+
+def data_of(rows: int, *, stopped: bool) -> Data:
+    draw = np.random.default_rng(0)
+    x = draw.normal(0, 1, (rows, 4)).astype(np.float32)
+    y = (x[:, 0] + draw.normal(0, 1, rows) > 0).astype(np.int64)
+    return Data(x, y, np.arange(rows) % 3, x[:5], "classification", 2, {}, 2, 0, stopped=lambda: stopped)
+
+
+def test_a_forest_that_is_grown_in_steps_is_the_same_forest() -> None:
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    shape = Shape("extra trees", "forest", {"max_features": 0.6, "leaf_rows": 1})
+    data = data_of(90, stopped=False)
+    grown = fit_shape(shape, data, np.inf, lambda fold: None)
+    at_once = ExtraTreesClassifier(n_estimators=160, min_samples_leaf=1, random_state=0, max_features=0.6)
+    wanted = at_once.fit(data.x, data.y).predict_proba(data.replay)
+    assert grown.replay == pytest.approx(wanted, abs=1e-12)
+
+
+def test_a_candidate_that_is_stopped_ends_at_once() -> None:
+    for shape in FIRST:
+        started = time.monotonic()
+        if shape.kind == "boosted" and not shape.logarithms:
+            piece = fit_shape(shape, data_of(2000, stopped=True), np.inf, lambda fold: None)
+            assert np.isfinite(piece.out_of_fold).all()
+        elif shape.kind != "boosted":
+            with pytest.raises(TimeoutError):
+                fit_shape(shape, data_of(2000, stopped=True), np.inf, lambda fold: None)
+        assert time.monotonic() - started < 5.0
+
+
+def test_stopping_within_the_first_candidate_gives_a_model(home: Path) -> None:
+    import os
+    import signal
+
+    def stop_in_the_first_fold(event: Event) -> None:
+        if isinstance(event, Progress) and "fold 1" in event.doing and not stopped:
+            stopped.append(event)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    stopped: list[Event] = []
+    model = handrail.train(customers(), target="churned", trials=8, tell=stop_in_the_first_fold)
+    assert len(model.report["candidates"]) == 1
+    assert model.report["learning_curve"] == []

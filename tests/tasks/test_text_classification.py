@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.catalog.test_fetch import VOCABULARY, small_bert
 
@@ -12,6 +13,7 @@ import handrail
 from handrail.catalog.entries import MINILM
 from handrail.core.events import Event, Said, Tried
 from handrail.core.files import write_bytes
+from handrail.tasks.text_classification.heads import fit_heads
 
 THEMES = {
     "food": "bread cheese apple soup",
@@ -99,3 +101,31 @@ def test_any_text_gets_an_answer_at_once(trained_texts: handrail.Model, text: st
 def trained_texts(tmp_path_factory: pytest.TempPathFactory) -> handrail.Model:
     labels = ["food" if number % 2 else "sport" for number in range(120)]
     return handrail.train({"text": texts_of(labels), "label": labels}, trials=1, home=tmp_path_factory.mktemp("home"))
+
+
+def test_stopped_within_a_rung_the_rungs_before_it_are_kept_and_no_base_is_fetched(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+    import signal
+
+    def fetched(*given: object, **more: object) -> None:
+        raise AssertionError("a base was fetched")
+
+    def stop_at_the_first(event: Event) -> None:
+        told.append(event)
+        if isinstance(event, Tried) and sum(isinstance(one, Tried) for one in told) == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    told: list[Event] = []
+    monkeypatch.delenv("HANDRAIL_OFFLINE", raising=False)
+    monkeypatch.setattr("handrail.tasks.text_classification.fit.base", fetched)
+    labels = [list(THEMES)[number % 4] for number in range(240)]
+    model = handrail.train({"text": texts_of(labels), "label": labels}, trials=3, tell=stop_at_the_first)
+    assert [row["name"] for row in model.report["candidates"]] == ["n-grams"]
+
+
+def test_heads_that_are_stopped_are_not_fitted() -> None:
+    signs = np.where(np.eye(4)[np.arange(40) % 4] > 0, 1, -1)
+    with pytest.raises(TimeoutError):
+        fit_heads(np.ones((40, 3)), signs, 1.0, 1, lambda: True)

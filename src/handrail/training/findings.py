@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -102,7 +103,8 @@ def _importance(model: Model, judged: Table, deadline: Deadline) -> list[dict[st
     rows = np.linspace(0, len(judged) - 1, min(len(judged), MOST_IMPORTANCE_ROWS)).astype(int)
     sample = judged.select(rows.tolist())
     loss = _loss(model, sample.columns[model.signature.output.name])
-    allowed_s = min(IMPORTANCE_SHARE * deadline.left(), IMPORTANCE_MOST_S) if deadline.seconds else None
+    left_s = deadline.left()
+    allowed_s = min(IMPORTANCE_SHARE * left_s, IMPORTANCE_MOST_S) if math.isfinite(left_s) else None
     columns = model.signature.columns_of_table(sample.columns)
     return permutation_importance(lambda some: -loss(some), columns, names, repeats=3, seed=0, deadline_s=allowed_s)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import signal
 import threading
 import time
@@ -22,6 +23,8 @@ from handrail.training.parts import Parts
 RESERVE_SHARE = 0.06
 RESERVE_LEAST_S = 1.0
 RESERVE_MOST_S = 8.0
+# After Ctrl-C nobody waits for what is not needed.
+STOPPED_S = 1.0
 
 
 class Deadline:
@@ -30,17 +33,19 @@ class Deadline:
     def __init__(self, seconds: float | None, started: float) -> None:
         self.seconds = seconds
         self.started = started
+        self._clock = Clock(None)
 
     def clock_for_fit(self) -> Clock:
         """The clock of the fit: what is left, less a reserve for what follows it."""
-        if self.seconds is None:
-            return Clock(None)
-        reserve_s = min(max(RESERVE_LEAST_S, RESERVE_SHARE * self.seconds), RESERVE_MOST_S)
-        return Clock(max(0.1, self.left() - reserve_s))
+        if self.seconds is not None:
+            reserve_s = min(max(RESERVE_LEAST_S, RESERVE_SHARE * self.seconds), RESERVE_MOST_S)
+            self._clock = Clock(max(0.1, self.left() - reserve_s))
+        return self._clock
 
     def left(self) -> float:
-        """Seconds to the end, inf where there is none."""
-        return float("inf") if self.seconds is None else self.started + self.seconds - time.monotonic()
+        """Seconds to the end, inf where there is none, few once the fit was stopped."""
+        left_s = math.inf if self.seconds is None else self.started + self.seconds - time.monotonic()
+        return min(left_s, STOPPED_S) if self._clock.stopped() else left_s
 
 
 def run_key(look: Look, parts: Parts, order: Order, plan: Plan) -> str:

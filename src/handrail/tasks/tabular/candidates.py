@@ -19,9 +19,13 @@ from handrail.tasks.tabular.trees import Trees, from_lightgbm, from_scikit_learn
 
 MOST_ROUNDS = 3_000
 PATIENCE_ROUNDS = 40
+# What is learnt in any case, also when everything is stopped.
+FEWEST_ROUNDS = 10
 # Forests grow deep; this keeps their part of the file small and quick to load.
 MOST_FOREST_NODES = 500_000
 MOST_FOREST_TREES = 160
+# Grown between two looks at whether to stop.
+TREES_A_STEP = 20
 MOST_EPOCHS = 60
 PATIENCE_EPOCHS = 6
 
@@ -31,7 +35,8 @@ class Data:
     """Matrix `x` (rows, width) float32, `y` label numbers or standardised amounts, `folds` (rows,), the replay matrix.
 
     `outputs` is the number of labels, 1 for amounts. `category_sizes`: see `fit_dense`. `lowest` is what `y` is when
-    the amount is 0, or, where logarithms make no sense, -inf.
+    the amount is 0, or, where logarithms make no sense, -inf. Once it is `stopped`, a fit ends soon: boosted trees as
+    they are, the others with TimeoutError.
     """
 
     x: np.ndarray
@@ -44,6 +49,7 @@ class Data:
     threads: int
     seed: int
     lowest: float = -np.inf
+    stopped: Callable[[], bool] = lambda: False
 
     @property
     def fold_count(self) -> int:
@@ -102,7 +108,10 @@ def piece_from(arrays: dict[str, np.ndarray]) -> Piece:
 
 
 def fit_shape(shape: Shape, data: Data, seconds: float, told: Callable[[int], None]) -> Piece:
-    """Fits a shape over all folds within about `seconds` (inf: until it stops improving); `told(fold)` after each."""
+    """Fits a shape over all folds within about `seconds` (inf: until it stops improving); `told(fold)` after each.
+
+    Raises TimeoutError when it cannot be finished in that time, or is stopped.
+    """
     fit_one = {"boosted": _boosted, "forest": _forest, "linear": _linear, "network": _network}[shape.kind]
     end = time.monotonic() + seconds
     if not shape.logarithms:
@@ -142,7 +151,7 @@ def _boosted(shape: Shape, data: Data, end: float, told: Callable[[int], None]) 
     def fit_fold(fold: int) -> Any:
         fold_end = begun + (fold // data.threads + 1) * (end - begun) / waves
         patience = max(PATIENCE_ROUNDS, int(3 / settings["learning_rate"]))
-        stopping = [lightgbm.early_stopping(patience, verbose=False), _stopping_at(fold_end)]
+        stopping = [lightgbm.early_stopping(patience, verbose=False), _stopping_at(fold_end, data.stopped)]
         learnt, held = sets[fold]
         booster = lightgbm.train(settings, learnt, MOST_ROUNDS, valid_sets=[held], callbacks=stopping)
         told(fold)
@@ -172,11 +181,11 @@ def _trees_a_round(data: Data) -> int:
     return data.outputs if data.outputs > 2 else 1
 
 
-def _stopping_at(end: float) -> Callable[[Any], None]:
+def _stopping_at(end: float, stopped: Callable[[], bool]) -> Callable[[Any], None]:
     import lightgbm
 
     def stop(env: Any) -> None:
-        if time.monotonic() > end:
+        if time.monotonic() > end or (stopped() and env.iteration >= FEWEST_ROUNDS):
             raise lightgbm.callback.EarlyStopException(env.iteration, env.evaluation_result_list)
 
     stop.order = 99  # type: ignore[attr-defined]
@@ -221,8 +230,8 @@ def _forest(shape: Shape, data: Data, end: float, told: Callable[[int], None]) -
     trees, leaf_rows = _forest_size(len(x), data, settings.pop("leaf_rows"))
 
     def fitted(rows: np.ndarray | slice, seed: int) -> Any:
-        model = kind(n_estimators=trees, min_samples_leaf=leaf_rows, random_state=seed, n_jobs=data.threads, **settings)
-        return model.fit(x[rows], data.y[rows])
+        model = kind(min_samples_leaf=leaf_rows, random_state=seed, n_jobs=data.threads, warm_start=True, **settings)
+        return _grown(model, trees, x[rows], data.y[rows], data)
 
     def answers(model: Any, rows: np.ndarray) -> np.ndarray:
         answer = model.predict if data.problem == "regression" else model.predict_proba
@@ -239,6 +248,16 @@ def _forest(shape: Shape, data: Data, end: float, told: Callable[[int], None]) -
     model = fitted(slice(None), data.seed)
     whole = from_scikit_learn(model.estimators_, data.outputs, probabilities=data.problem != "regression")
     return Piece(out_of_fold, answers(model, other), whole, medians=medians, cost=len(whole.feature))
+
+
+def _grown(model: Any, trees: int, x: np.ndarray, y: np.ndarray, data: Data) -> Any:
+    """The forest with so many trees; in steps it is the same as at once."""
+    step = -(-TREES_A_STEP // data.threads) * data.threads
+    for count in (*range(step, trees, step), trees):
+        if data.stopped():
+            raise TimeoutError
+        model.set_params(n_estimators=count).fit(x, y)
+    return model
 
 
 def _forest_size(rows: int, data: Data, fewest: int) -> tuple[int, int]:
@@ -279,7 +298,7 @@ def _linear(shape: Shape, data: Data, end: float, told: Callable[[int], None]) -
     out_of_fold, replay, layers = _empty(data), np.zeros((len(data.replay), data.outputs)), []
     for fold in range(data.fold_count):
         inside = data.folds == fold
-        if fold and time.monotonic() > end:
+        if data.stopped() or (fold and time.monotonic() > end):
             raise TimeoutError
         if data.problem == "regression":
             model = Ridge(alpha=1.0 / shape.settings["strength"]).fit(x[~inside], data.y[~inside])
@@ -336,6 +355,8 @@ def _trained_network(
     more = {} if data.problem == "regression" else {"classes": np.arange(data.outputs)}
     best, best_loss, waited = [], np.inf, 0
     for epoch in range(MOST_EPOCHS):
+        if data.stopped():
+            raise TimeoutError
         model.learning_rate_init = 2e-3 * 0.5 * (1 + np.cos(np.pi * epoch / MOST_EPOCHS)) + 1e-5
         if epoch:
             model._optimizer.learning_rate_init = model.learning_rate_init

@@ -93,7 +93,10 @@ def _data(job: Job, code: TableCode, x: np.ndarray, replay: Columns, target: Tar
     problem = "regression" if job.look.problem == "regression" else "classification"
     threads = int(job.plan.settings["threads"])
     lowest = _lowest(target) if problem == "regression" else -np.inf
-    return Data(x, target.y, folds, code.encode(replay), problem, outputs, sizes, threads, job.order.seed, lowest)
+    return Data(
+        x, target.y, folds, code.encode(replay), problem, outputs, sizes, threads, job.order.seed, lowest,
+        job.clock.stopped,
+    )  # fmt: skip
 
 
 def _lowest(target: Target) -> float:
@@ -135,7 +138,9 @@ def _tried(job: Job, data: Data, target: Target) -> Iterator[tuple[Shape, Piece]
             continue
         if not np.isfinite(piece.out_of_fold).all():
             continue
-        if saved is None:
+        if job.clock.stopped() and count:
+            return
+        if saved is None and not job.clock.stopped():
             job.checkpoint.put(key, piece.arrays())
         seconds = time.monotonic() - started
         if saved is None:
@@ -277,6 +282,8 @@ def _learning_curve(job: Job, data: Data, target: Target) -> list[dict[str, floa
         )
         allowed_s = job.clock.left() if job.order.trials else min(2.0, job.clock.left() / 4)
         piece = fit_shape(quick, part, allowed_s, lambda fold: None)
+        if job.clock.stopped():
+            return []
         loss = part.loss(piece.out_of_fold[part.folds == 0], part.folds == 0)
         found.append({"rows": len(rows), "score": float(f"{_shown(loss, target):.6g}")})
     return found

@@ -172,7 +172,10 @@ def _judged(
         started = time.monotonic()
         key = f"margins-{rung.name}"
         saved = job.checkpoint.get(key)
-        found = saved or _margins(job, rung, blocks, answers, folds)
+        try:
+            found = saved or _margins(job, rung, blocks, answers, folds, needed=not judged)
+        except TimeoutError:
+            return
         margins, fold_s = found["margins"], float(found["fold_s"])
         seconds = time.monotonic() - started
         known = np.isfinite(margins).all(axis=1)
@@ -188,9 +191,11 @@ def _judged(
         yield judged[-1]
 
 
-def _margins(job: Job, rung: Rung, blocks: Blocks, answers: np.ndarray, folds: np.ndarray) -> dict[str, np.ndarray]:
+def _margins(
+    job: Job, rung: Rung, blocks: Blocks, answers: np.ndarray, folds: np.ndarray, *, needed: bool
+) -> dict[str, np.ndarray]:
     """`margins` (rows, outputs) out of fold, and the seconds a fold took; folds are left out (NaN) when time runs
-    short, but never the first."""
+    short, but never the first. Raises TimeoutError when it is stopped and not `needed`."""
     features, margins = blocks.of(rung), np.full(answers.shape, np.nan)
     count, started = int(folds.max()) + 1, time.monotonic()
     for fold in range(count):
@@ -198,7 +203,15 @@ def _margins(job: Job, rung: Rung, blocks: Blocks, answers: np.ndarray, folds: n
         if fold and job.clock.left() < fold_s * (1 + FINISH_SHARE):
             break
         inside = folds == fold
-        weights, biases = fit_heads(features[~inside], signs_of(answers[~inside]), rung.strength, _head_threads(job))  # type: ignore[index]
+        stopped = (lambda: False) if needed and not fold else job.clock.stopped
+        try:
+            weights, biases = fit_heads(
+                features[~inside], signs_of(answers[~inside]), rung.strength, _head_threads(job), stopped  # type: ignore[index]
+            )  # fmt: skip
+        except TimeoutError:
+            if not fold:
+                raise
+            break
         margins[inside] = features[inside] @ weights + biases  # type: ignore[index]
         total = job.plan.time_s or 0.0
         job.tell(Progress(f"{rung.name}, fold {fold + 1} of {count}", min(job.clock.spent(), total), total))
@@ -217,7 +230,7 @@ def _head_threads(job: Job) -> int:
 
 def _vectors(job: Job, texts: list[str], others: list[str]) -> Vectors | None:
     """Sentence vectors, or None with a sentence that says why they are not used."""
-    if job.order.trials is not None and job.order.trials < 2:
+    if job.clock.expired() or (job.order.trials is not None and job.order.trials < 2):
         return None
     if os.environ.get("HANDRAIL_OFFLINE") and not job.checkpoint.get("vectors"):
         from handrail.catalog.fetch import is_cached
@@ -352,7 +365,12 @@ def _learning_curve(job: Job, blocks: Blocks, answers: np.ndarray, folds: np.nda
         rows = np.sort(pool[: max(10, int(share * len(pool)))])
         if time.monotonic() - started > 0.08 * job.clock.left():
             return []
-        weights, biases = fit_heads(features[rows], signs_of(answers[rows]), 1.0, _head_threads(job))  # type: ignore[index]
+        try:
+            weights, biases = fit_heads(
+                features[rows], signs_of(answers[rows]), 1.0, _head_threads(job), job.clock.stopped  # type: ignore[index]
+            )  # fmt: skip
+        except TimeoutError:
+            return []
         margins = features[inside] @ weights + biases  # type: ignore[index]
         temperature = honest_temperature(margins, answers[inside], job.look.problem)
         loss = mean_log_loss(margins, answers[inside], temperature, job.look.problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,15 +13,20 @@ from handrail.learn.losses import SMALLEST
 LONGEST_MARGIN = 60.0
 
 
-def fit_heads(features: Any, signs: np.ndarray, strength: float, threads: int) -> tuple[np.ndarray, np.ndarray]:
+def fit_heads(
+    features: Any, signs: np.ndarray, strength: float, threads: int, stopped: Callable[[], bool] = lambda: False
+) -> tuple[np.ndarray, np.ndarray]:
     """`(inputs, outputs)` weights and `(outputs,)` biases. `signs` (rows, outputs): +1 where the label holds.
 
     Support vector machines with squared hinge loss (Fan et al. 2008, LIBLINEAR): quick, and good at many features.
     LIBLINEAR's random generator belongs to the process: only one thread gives the same bytes again.
+    Raises TimeoutError once it is `stopped`.
     """
     from sklearn.svm import LinearSVC
 
     def fit_one(column: np.ndarray) -> tuple[np.ndarray, float]:
+        if stopped():
+            raise TimeoutError
         if abs(column.sum()) == len(column):
             return np.zeros(features.shape[1]), float(column[0])
         model = LinearSVC(C=strength, random_state=0, max_iter=300, tol=1e-3).fit(features, column)
