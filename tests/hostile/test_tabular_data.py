@@ -162,6 +162,59 @@ def test_a_number_that_no_computer_holds_is_refused_with_its_row(word: str) -> N
     assert "row 100" in str(error.where)
 
 
+@pytest.mark.parametrize("share", [1, 3])
+def test_infinity_is_refused_however_often_it_stands_there(share: int) -> None:
+    sizes = [str(number) if number % 10 >= share else "inf" for number in range(40)]
+    error = refused(numbers(["x", "y"] * 20, size=sizes))
+    assert "finite" in error.problem
+    assert look_at(table(numbers(["x", "y"] * 20, size=sizes)), kinds={"size": "category"}).rows == 40
+
+
+@pytest.mark.parametrize(
+    ("cells", "text", "value"),
+    [
+        (["$105.44", "$1,205.10", "$7.00"], "1205.1", 1205.1),
+        (["105,44 €", "7,00 €", "9,10 €"], "9,10", 9.1),
+        (["60.60%", "3%", "12.5%"], "12.5", 12.5),
+        (["(89.04)", "12.50", "3"], "-89.04", -89.04),
+        (["\u22125", "7", "\u22123.5"], "-3.5", -3.5),
+        (["$5", "", "($6.50)"], "-6.50", -6.5),
+    ],
+)
+def test_amounts_with_their_marks_are_numbers_and_that_is_told(cells: list[str], text: str, value: float) -> None:
+    found = table(numbers(["x", "y"] * 15, cost=[f'"{cell}"' for cell in cells * 10]))
+    (cost,) = [field for field in look_at(found).inputs() if field.name == "cost"]
+    assert cost.kind == "number"
+    assert cost.parse(text) == value
+    assert any("'cost' is written with" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("cells", [["5%", "0.5"], ["$5", "€5"], ["(1)", "(2)"], ["5 - 10", "$3"], ["$1.2.3", "$2"]])
+def test_what_may_be_something_else_than_an_amount_stays_as_it_is(cells: list[str]) -> None:
+    assert table(numbers(["x", "y"] * 15, cost=cells * 15)).columns["cost"] == cells * 15
+
+
+def test_huge_fractions_are_amounts() -> None:
+    look = look_at(table(numbers(["x", "y"] * 15, mass=[f"{number}.123e25" for number in range(1, 31)])))
+    assert [field.kind for field in look.inputs() if field.name == "mass"] == ["number"]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("ID", "id"), ("USER_ID", "id"), ("year", "number"), ("count", "id")])
+def test_whole_numbers_that_differ_are_known_by_their_name(name: str, kind: str) -> None:
+    content = numbers(["x", "y"] * 15, **{name: [str(1900 + number) for number in range(30)]})
+    assert [one.kind for one in look_at(table(content)).columns if one.name == name] == [kind]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [("n/v", [str(number) if number % 10 else "n/v" for number in range(60)]),
+     ("2021-02-30", ["2021-02-30", *(f"2021-01-{1 + number % 28:02} 10:{number:02}" for number in range(59))])],
+)  # fmt: skip
+def test_a_few_cells_that_spoil_a_column_are_named(name: str, cells: list[str]) -> None:
+    notes = look_at(table(numbers(["x", "y"] * 30, when=cells))).notes
+    assert any(f"such as '{name}'; mend them, or say --missing '{name}'" in note for note in notes)
+
+
 def test_long_whole_numbers_are_names() -> None:
     look = look_at(table(numbers(["x", "y"] * 15, code=[f"9007199254740993{number:02}" for number in range(30)])))
     assert [one.kind for one in look.columns if one.name == "code"] == ["id"]
@@ -253,10 +306,13 @@ def test_a_hundred_thousand_columns_end_quickly() -> None:
 @pytest.mark.parametrize(
     "dates",
     [["2024-02-29", "0001-01-01", "9999-12-31"], ["29.02.2024", "01.01.1999", "31.12.2020"],
-     ["2024-01-01T10:00:00+02:00", "2024-01-01", "2023-05-05 10:00"], ["12/31/2024", "01/02/2023", "03/04/2022"]],
+     ["2024-01-01T10:00:00+02:00", "2024-01-01", "2023-05-05 10:00"], ["12/31/2024", "01/02/2023", "03/04/2022"],
+     ["12-31-2024", "01-02-2023"], ["31/12/2020 00:00:00", "01/02/2021 10:00:00"],
+     ["01/13/2020 12:00 AM", "01/02/2020 1:30 PM"], ["2020-01-01 00:00:00 UTC", "2020-05-01 01:00:00 UTC"],
+     ["31 December 2024", "1 May 2023"]],
 )  # fmt: skip
 def test_dates_are_read_in_many_forms(dates: list[str]) -> None:
-    look = look_at(table(numbers(["x", "y"] * 15, when=dates * 10)))
+    look = look_at(table(numbers(["x", "y"] * 15, when=(dates * 15)[:30])))
     assert [field.kind for field in look.inputs() if field.name == "when"] == ["date"]
 
 

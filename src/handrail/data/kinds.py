@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -27,9 +27,14 @@ from handrail.core.values import (
 )
 from handrail.data.numbers import Reading, number_in, reading
 
-DATE_PATTERNS: Final = ("iso", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y",
-                        "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%Y%m%d")  # fmt: skip
-ID_NAME: Final = re.compile(r"(?:^|[_\W])(?:id|uuid|guid|rownum|row|index|unnamed.*)$|[a-z](?:ID|Id)$", re.ASCII)
+DATE_PATTERNS: Final = (
+    "iso", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y", "%d-%b-%Y",
+    "%d %B %Y", "%B %d, %Y", "%d.%m.%Y %H:%M", "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d.%m.%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%d/%m/%Y %I:%M %p", "%m/%d/%Y %I:%M %p", "%m/%d/%Y %I:%M:%S %p",
+    "%Y/%m/%d %H:%M:%S", "%Y-%m-%d %H:%M:%S UTC", "%Y%m%d",
+)  # fmt: skip
+ID_NAME: Final = re.compile(r"(?:^|[_\W])(?i:id|uuid|guid|rownum|row|index|unnamed.*)$|[a-z](?:ID|Id)$", re.ASCII)
+YEAR_NAME: Final = re.compile(r"(?:^|[_\W])(?:year|jahr|ann[eé]e|a[nñ]o)s?$", re.IGNORECASE)
 GROUP_NAME: Final = re.compile(
     r"(?:^|[_\W])(?:patient|user|customer|client|subject|person|household|session|group|site|store|device|speaker|author|family)"
     r"(?:[_\W]?(?:id|no|nr|number|key|name))?s?$|(?:patient|user|customer|client|subject|session|group)I[Dd]$",
@@ -48,6 +53,8 @@ SAMPLE: Final = 300
 UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 # One word of more than this many letters, and hardly anything else, is no key: keys hold digits and marks.
 LONGEST_KEY: Final = 15
+# Of more different cells than this that are no numbers, one would be a word like the others.
+MOST_ODD: Final = 3
 # A column of words is text when its cells have this many words on average, and rarely repeat.
 TEXT_WORDS: Final = 3.0
 
@@ -81,10 +88,11 @@ def seen(name: str, cells: Sequence[Cell], decimal: str = "") -> Seen:
     number = _as_number(name, known, counts, cells, decimal) if known else None
     if number is not None:
         return number
-    pattern = _date_pattern(known) if known else None
-    if pattern is not None:
+    pattern, odd = _date_pattern(known)
+    if pattern and not odd:
         return _as_date(pattern, known)
-    return _as_words(name, distinct, filled)
+    words = _as_words(name, distinct, filled)
+    return replace(words, note=_spoilt(name, "dates", odd)) if odd else words
 
 
 def field_of(name: str, kind: str, seen_as: Seen, cells: Sequence[Cell]) -> Field:
@@ -142,12 +150,22 @@ def _as_number(
         return _number_kind(name, known, read, len(counts), filled)
     odd = [cell for cell in known if number_in(cell) is None]
     share = sum(counts[cell] for cell in odd) / filled
-    if share >= 0.05 or len(known) <= 20:
+    if share > 0.5 or (share >= 0.05 and len(odd) > MOST_ODD):
         return None
     _refuse_infinite(name, odd, cells)
-    words = f"{len(odd)} different cells are no numbers, such as {quoted(str(odd[0]))}"
-    note = f"'{name}' is read as words because {words}; mend them, or say --missing {str(odd[0])[:40]!r}"
-    return Seen("category", words, note=note)
+    if len(known) <= 20:
+        return None
+    return Seen("category", _no("numbers", odd), note=_spoilt(name, "numbers", odd))
+
+
+def _no(kind: str, odd: Sequence[Cell]) -> str:
+    return f"{len(odd)} different cells are no {kind}, such as {quoted(str(odd[0]))}"
+
+
+def _spoilt(name: str, kind: str, odd: Sequence[Cell]) -> str:
+    """What keeps a column from being read as what most of its cells are, and what to do."""
+    wish = f"mend them, or say --missing {str(odd[0])[:40]!r}"
+    return f"'{name}' is read as words because {_no(kind, odd)}; {wish}"
 
 
 def _refuse_infinite(name: str, odd: Sequence[Cell], cells: Sequence[Cell]) -> None:
@@ -164,11 +182,18 @@ def _refuse_infinite(name: str, odd: Sequence[Cell], cells: Sequence[Cell]) -> N
 def _number_kind(name: str, known: Sequence[Cell], read: Reading, distinct: int, filled: int) -> Seen:
     values, style = read.values, read.style
     whole = all(value.is_integer() for value in values)
-    if whole and max(map(abs, values)) > LARGEST_EXACT_INT:
+    if whole and any(
+        abs(value) > LARGEST_EXACT_INT and _is_digits(cell) for cell, value in zip(known, values, strict=True)
+    ):
         return Seen("id" if distinct > 0.9 * filled else "category", "whole numbers too long to count with: names")
     if whole and distinct > 0.95 * filled and filled > 20 and ID_NAME.search(name):
         return Seen("id", f"{distinct:,} different whole numbers in {filled:,} rows, and its name")
-    if whole and distinct >= filled > 20 and all(after - before == 1 for before, after in pairwise(values)):
+    if (
+        whole
+        and distinct >= filled > 20
+        and not YEAR_NAME.search(name)
+        and all(after - before == 1 for before, after in pairwise(values))
+    ):
         return Seen("id", "it counts the rows")
     if whole and FEWEST_GROUPS <= distinct <= filled / 2 and GROUP_NAME.search(name) and GROUP_ID_NAME.search(name):
         return Seen("category", f"{distinct:,} different whole numbers that name, not count: by its name")
@@ -187,16 +212,27 @@ def _number_kind(name: str, known: Sequence[Cell], read: Reading, distinct: int,
     )
 
 
-def _date_pattern(known: Sequence[Cell]) -> str | None:
+def _is_digits(cell: Cell) -> bool:
+    """Whether a number is written in digits only: 1e25 is a quantity, 36893488147419103232 a name."""
+    return isinstance(cell, int) or (isinstance(cell, str) and cell.strip().lstrip("+-").isdigit())
+
+
+def _date_pattern(known: Sequence[Cell]) -> tuple[str, list[Cell]]:
+    """How dates are written, and the few cells that are none; "" where most cells are no dates."""
     texts = [cell for cell in known[:: max(1, len(known) // SAMPLE)] if isinstance(cell, str)]
     if len(texts) < 2 or not all(
         6 <= len(text.strip()) <= 40 and any(char.isdigit() for char in text) for text in texts[:20]
     ):
-        return None
+        return "", []
+    nearly: tuple[str, list[Cell]] = ("", [])
     for pattern in DATE_PATTERNS:
-        if all(_is_date(text, pattern) for text in texts) and all(_is_date(cell, pattern) for cell in known):
-            return pattern
-    return None
+        if sum(not _is_date(text, pattern) for text in texts) <= MOST_ODD:
+            odd = [cell for cell in known if not _is_date(cell, pattern)]
+            if not odd:
+                return pattern, []
+            if len(odd) <= MOST_ODD < len(known) / 10 and not nearly[0]:
+                nearly = pattern, odd
+    return nearly
 
 
 def _is_date(cell: Cell, pattern: str) -> bool:
@@ -210,7 +246,8 @@ def _is_date(cell: Cell, pattern: str) -> bool:
 def _as_date(pattern: str, known: Sequence[Cell]) -> Seen:
     reason = f"dates like {known[0]}"
     note = ""
-    if pattern == "%d/%m/%Y" and all(_is_date(cell, "%m/%d/%Y") for cell in known):
+    swapped = re.sub("%d([/-])%m", r"%m\1%d", pattern)
+    if swapped != pattern and all(_is_date(cell, swapped) for cell in known):
         note = f"dates such as {known[0]} are read as day/month/year; nothing in the column tells"
     elif pattern != "iso":
         reason += f", read as {date_example(pattern)}"

@@ -120,7 +120,13 @@ def _checked_kinds(kinds: Mapping[str, str], columns: Mapping[str, Sequence[Cell
 
 
 def _seen_as(name: str, cells: Sequence[Cell], asked: str | None, decimal: str) -> Seen:
-    by_itself = seen(name, cells, decimal)
+    try:
+        by_itself = seen(name, cells, decimal)
+    except HandrailError:
+        # What is not read as a number may hold what no number is.
+        if asked not in ("category", "text", "ignore"):
+            raise
+        by_itself = Seen("category", "you said so")
     if asked in (None, "ignore", by_itself.kind):
         return by_itself
     assert asked is not None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from handrail.core.errors import HandrailError
+from handrail.data.amounts import with_plain_amounts
 from handrail.data.delimited import read_delimited
 from handrail.data.frames import read_frame, read_mapping, read_rows
 from handrail.data.json_lines import read_json
@@ -48,11 +49,11 @@ def read_table(source: object, *, header: bool | None = None, separator: str | N
         path = Path(source)
         return read_bytes(content_of(path), path.name, header=header, separator=separator, where=str(path))
     if isinstance(source, Mapping):
-        return read_mapping(source)
+        return with_plain_amounts(read_mapping(source))
     if isinstance(source, Sequence):
-        return read_rows(source)
+        return with_plain_amounts(read_rows(source))
     if hasattr(source, "columns") and hasattr(source, "__getitem__"):
-        return read_frame(source)
+        return with_plain_amounts(read_frame(source))
     raise HandrailError(
         "usage", f"cannot read rows from {type(source).__name__}", "give a file, a DataFrame, or a list of rows"
     )
@@ -62,7 +63,10 @@ def read_bytes(
     content: bytes, name: str, *, header: bool | None = None, separator: str | None = None, where: str | None = None
 ) -> Table:
     """The rows in the bytes of a file called `name`; its suffix says how they are written."""
-    shown = where or name
+    return with_plain_amounts(_as_written(content, name, header, separator, where or name))
+
+
+def _as_written(content: bytes, name: str, header: bool | None, separator: str | None, shown: str) -> Table:
     suffixes = [suffix.lower() for suffix in Path(name).suffixes[-2:]]
     if suffixes and suffixes[-1] == ".gz":
         content, suffixes = _unpacked(content, shown), suffixes[:-1]
