@@ -93,6 +93,8 @@ class Model:
         row = row if (known := self._row_in(row)) is None else known
         answer = self.predict([row])[0]
         index = self._explained_index(answer)
+        if self.signature.output.kind == "vector":
+            raise HandrailError("usage", "a vector is not explained", "explain models that answer a label or a number")
         columns = self.signature.columns_of_rows([row])
         if len(columns) == 1 and self.signature.inputs[0].kind == "text":
             (name,) = columns
@@ -284,4 +286,6 @@ def _distance(answer: Any, wanted: Any) -> float:
         return max((_distance(answer[name], wanted[name]) for name in compared), default=0.0)
     if isinstance(wanted, int | float) and isinstance(answer, int | float):
         return abs(answer - wanted) / max(1.0, abs(wanted))
+    if isinstance(wanted, list) and isinstance(answer, list) and len(wanted) == len(answer):
+        return max(map(_distance, answer, wanted), default=0.0)
     return 0.0 if answer == wanted else float("inf")

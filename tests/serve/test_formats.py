@@ -16,7 +16,7 @@ from handrail.serve.formats.json import parsed, rows_of
 from handrail.serve.formats.rows import compiled, values_of_columns
 from handrail.serve.limits import Refused
 from handrail.serve.messages import Unframer, framed, joined, parted
-from handrail.serve.replica import columns_of_values
+from handrail.serve.packing import columns_of
 
 SIGNATURE = Signature(
     (
@@ -67,7 +67,7 @@ def test_a_right_row_takes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_values_become_the_columns_that_the_signature_makes() -> None:
     rows = [{"n": 1, "m": None, "b": True, "d": "2024-01-31", "c": None, "t": "a"}]
-    columns = columns_of_values(SIGNATURE, compiled(SIGNATURE)(rows))
+    columns = columns_of(compiled(SIGNATURE)(rows), SIGNATURE)
     for name, column in SIGNATURE.columns_of_rows(rows).items():
         assert columns[name].dtype == column.dtype
         assert columns[name][0] == column[0] or math.isnan(column[0])

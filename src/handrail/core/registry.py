@@ -1,4 +1,4 @@
-"""Which folder does which task, which file runs which weights: two dicts you can read. A new one is one line here."""
+"""Which folder does which task, which file runs which weights: dicts you can read. A new one is one line here."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ TASKS: Final[dict[str, str]] = {
     "tabular-classification": "handrail.tasks.tabular",
     "tabular-regression": "handrail.tasks.tabular",
 }
+# Tasks of models that come from elsewhere: they answer, and are not trained here.
+UNTRAINED: Final[dict[str, str]] = {
+    "tensors": "handrail.tasks.tensors",
+}
 RUNTIMES: Final[dict[str, str]] = {
     ".onnx": "handrail.runtimes.onnx",
 }
@@ -20,10 +24,11 @@ RUNTIMES: Final[dict[str, str]] = {
 
 def task_part(task: str, part: str) -> ModuleType:
     """One of a task's files, loaded when asked for: "plan", "fit", "predict" or "score"; "" is the folder itself."""
-    if task not in TASKS:
-        hint = did_you_mean(task, TASKS).strip() or f"the tasks: {listed(TASKS)}"
+    known = TASKS | UNTRAINED
+    if task not in known:
+        hint = did_you_mean(task, known).strip() or f"the tasks: {listed(known)}"
         raise HandrailError("bundle", f"unknown task '{task}'", hint)
-    return importlib.import_module(TASKS[task] + (f".{part}" if part else ""))
+    return importlib.import_module(known[task] + (f".{part}" if part else ""))
 
 
 def runtime_for(suffix: str) -> ModuleType:

@@ -26,14 +26,17 @@ from handrail.core.values import (
     to_word,
 )
 
-InputKind = Literal["number", "boolean", "date", "category", "text"]
-OutputKind = Literal["label", "labels", "number"]
-Columns = Mapping[str, np.ndarray]  # name → (rows,) float64 with NaN, or object of str and None
+InputKind = Literal["number", "boolean", "date", "category", "text", "vector"]
+OutputKind = Literal["label", "labels", "number", "vector"]
+# name → (rows,) float64 with NaN, or object of str and None; a vector is (rows, size) float32
+Columns = Mapping[str, np.ndarray]
 Row = Mapping[str, Cell]
-Reader = Callable[[Cell], float | str | None]
+Value = float | str | np.ndarray | None
+Reader = Callable[[Cell], Value]
 Problem = tuple[str, str | None]  # what is off, and the field
 JSON_TYPES = (str, int, float, bool, type(None), list, dict)
 MAX_PROBLEMS_SHOWN = 5
+MAX_VECTOR = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Field:
     """One input. `optional` fields may be left out or null: training saw them missing, too.
 
     `minimum` and `maximum` are what training saw, not limits. `choices` are the words training saw, commonest first
-    (possibly cut); others are accepted and treated as unseen. `pattern` is a date's (see `to_date`).
+    (possibly cut); others are accepted and treated as unseen. `pattern` is a date's (see `to_date`). A vector holds
+    `size` numbers and is never missing.
     """
 
     name: str
@@ -54,15 +58,16 @@ class Field:
     pattern: str = "iso"
     decimal: str = "."
     thousands: str = ""
+    size: int = 0
 
-    def parse(self, cell: Cell) -> float | str | None:
+    def parse(self, cell: Cell) -> Value:
         """The value of one cell: a float (NaN when missing) for number, boolean and date; else text or None.
 
         Raises ValueError that says what was expected and received.
         """
         return self._reader()(cell)
 
-    def accept(self, cell: Cell) -> float | str | None:
+    def accept(self, cell: Cell) -> Value:
         """`parse`, but a missing value is refused, too, where training saw none: an empty text alone is a text.
 
         Raises ValueError that says what was expected and received.
@@ -98,8 +103,8 @@ class Field:
         """A column that is not there, `(rows,)`."""
         return _array(self, [self.parse(None)] * rows)
 
-    def _is_gap(self, cell: Cell, value: float | str | None) -> bool:
-        if self.optional or (value is not None and value == value):  # noqa: PLR0124 - NaN is not itself
+    def _is_gap(self, cell: Cell, value: Value) -> bool:
+        if self.kind == "vector" or self.optional or (value is not None and value == value):  # noqa: PLR0124 - NaN is not itself
             return False
         return self.kind != "text" or not isinstance(cell, str)
 
@@ -111,12 +116,14 @@ class Field:
             return lambda cell: to_number(cell, style)
         if self.kind == "date":
             return lambda cell: to_date(cell, self.pattern)
+        if self.kind == "vector":
+            return lambda cell: to_vector(cell, self.size)
         return {"boolean": to_boolean, "category": to_word, "text": to_text}[self.kind]
 
     def _acceptor(self) -> Reader:
         read = self._reader()
 
-        def accept(cell: Cell) -> float | str | None:
+        def accept(cell: Cell) -> Value:
             value = read(cell)
             if self._is_gap(cell, value):
                 raise ValueError(f"expected {wanted(self)}, received {described_cell(cell)}")
@@ -139,29 +146,32 @@ class Field:
             return self.example
         if self.choices:
             return self.choices[0]
-        samples: dict[str, Cell] = {
+        samples: dict[str, Any] = {
+            "vector": [0.0] * self.size,
             "number": 1.0,
             "boolean": True,
             "date": date_example(self.pattern),
             "text": "some text",
         }
-        return samples.get(self.kind, "a word")
+        sample: Cell = samples.get(self.kind, "a word")
+        return sample
 
 
-Step = tuple[Field, Reader, Callable[[float | str | None], None]]  # a field, what reads it, where its value goes
+Step = tuple[Field, Reader, Callable[[Value], None]]  # a field, what reads it, where its value goes
 
 
 @dataclass(frozen=True)
 class Output:
-    """What comes out: a label with probabilities, several labels, or a number. `name` is the target column's.
+    """What comes out: a label with probabilities, several labels, a number, or a vector of `size` numbers.
 
-    `separator` stands between several labels in a cell of that column.
+    `name` is the target column's; `separator` stands between several labels in a cell of that column.
     """
 
     name: str
     kind: OutputKind
     labels: tuple[str, ...] = ()
     separator: str = "|"
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,6 +185,10 @@ class Signature:
     def names(self) -> tuple[str, ...]:
         return tuple(field.name for field in self.inputs)
 
+    def takes_vectors(self) -> bool:
+        """True where the inputs are vectors; they do not mix with other kinds."""
+        return self.inputs[0].kind == "vector"
+
     def sample_row(self) -> dict[str, Cell]:
         """One row this model accepts."""
         return {field.name: field.sample() for field in self.inputs}
@@ -185,7 +199,7 @@ class Signature:
         Raises HandrailError ("data") with up to five problems, each naming row and field.
         """
         problems: list[Problem] = []
-        values: dict[str, list[float | str | None]] = {field.name: [] for field in self.inputs}
+        values: dict[str, list[Value]] = {field.name: [] for field in self.inputs}
         steps = self._steps(values)
         for index, row in enumerate(rows):
             problems += [(f"row {index + 1}: {text}", name) for text, name in self._read_row(row, steps)]
@@ -233,7 +247,7 @@ class Signature:
             field=absent[0],
         )
 
-    def _steps(self, values: Mapping[str, list[float | str | None]]) -> list[Step]:
+    def _steps(self, values: Mapping[str, list[Value]]) -> list[Step]:
         return [(field, field._acceptor(), values[field.name].append) for field in self.inputs]
 
     def _read_row(self, row: object, steps: Sequence[Step]) -> list[Problem]:
@@ -254,12 +268,14 @@ class Signature:
     def _as_mapping(self, row: object) -> Mapping[str, Any] | None:
         if isinstance(row, Mapping):
             return row
-        if len(self.inputs) == 1 and isinstance(row, str):
+        bare = list if self.takes_vectors() else str
+        if len(self.inputs) == 1 and isinstance(row, bare):
             return {self.inputs[0].name: row}
         return None
 
     def _wanted_row(self, row: object) -> str:
-        kind = "a text or an object" if len(self.inputs) == 1 else "an object"
+        bare = "a list of numbers" if self.takes_vectors() else "a text"
+        kind = f"{bare} or an object" if len(self.inputs) == 1 else "an object"
         return f"expected {kind} with {listed(self.names(), 6)}, received {described(row)}"
 
     def _unknown(self, cells: Mapping[str, Any]) -> Iterable[Problem]:
@@ -287,13 +303,36 @@ class Signature:
         return asdict(self)
 
 
-def _value_in(cells: Mapping[str, Any], field: Field, accept: Reader) -> float | str | None:
+def to_vector(cell: object, size: int) -> np.ndarray:
+    """`size` finite numbers as float32 `(size,)`. Raises ValueError that says what was expected and received."""
+    wanted = f"expected a list of {size:,} numbers, received "
+    if not isinstance(cell, list | tuple | np.ndarray):
+        raise ValueError(wanted + (quoted(cell) if isinstance(cell, str) else type(cell).__name__))
+    if len(cell) != size:
+        raise ValueError(f"{wanted}{len(cell):,}")
+    try:
+        found = np.array(cell)
+    except ValueError:
+        raise ValueError(f"{wanted}lists of different lengths") from None
+    truths = isinstance(cell, list) and bool in set(map(type, cell))
+    if found.shape != (size,) or found.dtype.kind not in "fiu" or truths:
+        raise ValueError(f"{wanted}something else among them")
+    with np.errstate(over="ignore"):
+        vector = found.astype(np.float32)
+    if not np.isfinite(vector).all():
+        raise ValueError(f"{wanted}one that is too large, or none")
+    return vector
+
+
+def _value_in(cells: Mapping[str, Any], field: Field, accept: Reader) -> Value:
     """The value of a field in a JSON-like row. Raises ValueError that names the field."""
     cell = cells.get(field.name)
     try:
+        if field.kind == "vector" and isinstance(cell, np.ndarray | tuple):
+            return accept(cell)  # type: ignore[arg-type]
         if type(cell) not in JSON_TYPES:
             cell = python_cell(cell, wanted(field))
-        if cell is not None and cell == cell:  # noqa: PLR0124 - NaN is not itself
+        if cell is not None and (field.kind == "vector" or cell == cell):  # noqa: PLR0124 - NaN is not itself
             refuse_type(field, cell)
             return accept(cell)
     except ValueError as error:
@@ -305,7 +344,7 @@ def _value_in(cells: Mapping[str, Any], field: Field, accept: Reader) -> float |
 
 def refuse_type(field: Field, cell: object) -> None:
     """Raises ValueError when a JSON value is of a type that this field never holds."""
-    if isinstance(cell, list | dict):
+    if isinstance(cell, dict) or isinstance(cell, list) != (field.kind == "vector"):
         raise ValueError(f"expected {wanted(field)}, received {described(cell)}")
     if isinstance(cell, bool) and field.kind in ("number", "text", "date"):
         raise ValueError(f"expected {wanted(field)}, received {str(cell).lower()}")
@@ -321,6 +360,7 @@ def wanted(field: Field) -> str:
         "date": f"a date like {date_example(field.pattern)}",
         "category": "a word" + (f" such as '{field.choices[0]}'" if field.choices else ""),
         "text": "text",
+        "vector": f"a list of {field.size:,} numbers",
     }[field.kind]
 
 
@@ -352,23 +392,34 @@ def signature_from(value: object) -> Signature:
     fields = tuple(_field_from(item) for item in value["inputs"])
     if len({field.name for field in fields}) != len(fields):
         raise ValueError("the signature names an input twice")
-    if output["kind"] not in ("label", "labels", "number"):
+    if len({field.kind == "vector" for field in fields}) != 1:
+        raise ValueError("the signature has no input, or vectors beside other kinds")
+    if output["kind"] not in ("label", "labels", "number", "vector"):
         raise ValueError(f"unknown kind of output {quoted(str(output['kind']))}")
     labels = _texts(output["labels"], "labels")
     ignored = _texts(value.get("ignored", []), "ignored")
     separator = _text(output.get("separator", "|"), "separator") or "|"
-    return Signature(fields, Output(_text(output["name"], "name"), output["kind"], labels, separator), ignored)
+    name, size = _text(output["name"], "name"), _size(output.get("size", 0), output["kind"])
+    return Signature(fields, Output(name, output["kind"], labels, separator, size), ignored)
 
 
 def _field_from(item: object) -> Field:
     if not isinstance(item, dict):
         raise TypeError("an input of the signature is not an object")
-    if item.get("kind") not in ("number", "boolean", "date", "category", "text"):
+    if item.get("kind") not in ("number", "boolean", "date", "category", "text", "vector"):
         raise ValueError(f"unknown kind of input {quoted(str(item.get('kind')))}")
     known = {name: item[name] for name in Field.__dataclass_fields__ if name in item}
     known["choices"] = _texts(item.get("choices", []), "choices")
+    known["size"] = _size(item.get("size", 0), item["kind"])
     _text(item["name"], "name")
     return Field(**known)
+
+
+def _size(size: object, kind: object) -> int:
+    if type(size) is not int or not (1 if kind == "vector" else 0) <= size <= MAX_VECTOR:
+        wanted = f"a vector of 1 to {MAX_VECTOR:,} numbers"
+        raise ValueError(f"the signature's size: expected {wanted}, received {str(size)[:40]}")
+    return size
 
 
 def _texts(values: object, name: str) -> tuple[str, ...]:
@@ -383,7 +434,9 @@ def _text(value: object, name: str) -> str:
     return value
 
 
-def _array(field: Field, values: list[float | str | None]) -> np.ndarray:
+def _array(field: Field, values: Sequence[Value]) -> np.ndarray:
+    if field.kind == "vector":
+        return np.array(values, dtype=np.float32).reshape(len(values), field.size)
     if field.kind in ("category", "text"):
         column = np.empty(len(values), dtype=object)
         column[:] = values

@@ -16,6 +16,7 @@ from handrail.core.errors import HandrailError
 from handrail.serve.cost import Cost
 from handrail.serve.messages import Header, framed, parted
 from handrail.serve.metrics import PHASES, Metrics
+from handrail.serve.packing import Pack
 
 # A request that was in flight when a replica crashed is tried again alone, once; one that crashes two is not.
 MAX_CRASHES: Final = 2
@@ -68,12 +69,13 @@ class Batcher:
 
     def __init__(
         self, name: str, metrics: Metrics, *, max_batch_rows: int = 512, max_waiting_rows: int = 20_000,
-        max_waiting: int = 2_000, batch_interval_s: float = 0.0,
+        max_waiting: int = 2_000, batch_interval_s: float = 0.0, pack: Pack = orjson.dumps,
     ) -> None:  # fmt: skip
         self.name = name
         self._metrics = metrics
         self._cost = Cost(max_batch_rows)
         self._batch_interval_s = batch_interval_s
+        self._pack = pack
         self._max_waiting_rows = max_waiting_rows
         self._max_waiting = max_waiting
         self._queue: deque[Work] = deque()
@@ -97,10 +99,10 @@ class Batcher:
         ):
             self._metrics.refused += 1
             raise HandrailError("overloaded", "too much is waiting already", f"try again in {self.retry_after_s()} s")
-        if self._quarantine:
-            self._refuse_quarantined(rows)
         now = time.perf_counter()
         work = Work(rows, do, self._loop.create_future(), now + timeout_s, now)
+        if self._quarantine:
+            self._refuse_quarantined(work)
         self._queue.append(work)
         self._waiting_rows += len(rows)
         self._plan()
@@ -139,7 +141,7 @@ class Batcher:
             work.crashes += crashed
             work.tries += 1
             if work.crashes >= MAX_CRASHES and alone:
-                self._quarantine_rows(work.rows)
+                self._quarantine_rows(work)
                 work.fail(HandrailError("data", "the model crashed on this request, twice", "send other rows"))
             if work.tries >= MAX_TRIES:
                 work.fail(HandrailError("bug", "the model's processes were ended again and again", "try again later"))
@@ -195,7 +197,8 @@ class Batcher:
         while self._idle and self._queue:
             batch, do, values = self._next_batch()
             if batch:
-                self._send(self._idle.pop(), batch, do, orjson.dumps(values))
+                pack = self._pack if do == "predict" else orjson.dumps
+                self._send(self._idle.pop(), batch, do, pack(values))
 
     def _next_batch(self) -> tuple[Batch, str, list[Any]]:
         now, queue = time.perf_counter(), self._queue
@@ -259,13 +262,18 @@ class Batcher:
             self._metrics.phase_s[phase].observe(seconds)
         self._metrics.batch_rows.observe(rows)
 
-    def _quarantine_rows(self, rows: Sequence[Any]) -> None:
+    def _key(self, work: Work) -> bytes:
+        """What two requests for the same have in common; the beginning of long ones."""
+        packed = self._pack(work.rows[:1_000]) if work.do == "predict" else orjson.dumps(work.rows)
+        return packed[:65_536]
+
+    def _quarantine_rows(self, work: Work) -> None:
         if len(self._quarantine) >= QUARANTINE_SIZE:
             self._quarantine.pop(next(iter(self._quarantine)))
-        self._quarantine[orjson.dumps(rows)[:65_536]] = time.perf_counter() + QUARANTINE_S
+        self._quarantine[self._key(work)] = time.perf_counter() + QUARANTINE_S
 
-    def _refuse_quarantined(self, rows: Sequence[Any]) -> None:
-        until = self._quarantine.get(orjson.dumps(rows)[:65_536])
+    def _refuse_quarantined(self, work: Work) -> None:
+        until = self._quarantine.get(self._key(work))
         if until is not None and time.perf_counter() < until:
             raise HandrailError(
                 "data", "this request crashed the model before; it is not tried again for a while", "send other rows"

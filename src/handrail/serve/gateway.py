@@ -23,6 +23,7 @@ from handrail.serve.guard import Guard, watching
 from handrail.serve.http import LINGER_S, Connection, Shared, sweeping
 from handrail.serve.limits import Limits
 from handrail.serve.metrics import Metrics
+from handrail.serve.packing import pack_for
 from handrail.serve.pool import Pool
 from handrail.serve.processes import Started
 from handrail.serve.reload import following
@@ -85,7 +86,7 @@ class Gateway:
     def version(self, model: Model, started: Started | None = None) -> Version:
         """A version that is to be served; its pool is not open yet. `started` is the fork server it begins with."""
         metrics = Metrics()
-        batcher = Batcher(model.name, metrics)
+        batcher = Batcher(model.name, metrics, pack=pack_for(model.signature))
         first = [started] if started is not None else []
 
         def start() -> Started:

@@ -52,6 +52,8 @@ def answer_schema(model: Json) -> Json:
     output = model["output"]
     share = {"type": "number", "minimum": 0, "maximum": 1}
     shares = {"type": "object", "additionalProperties": share}
+    if output["kind"] == "vector":
+        return {"type": "object", "properties": {"vector": _vector(output["size"])}}
     if output["kind"] == "number":
         properties: Json = {"value": {"type": "number"}, "low": {"type": "number"}, "high": {"type": "number"}}
     elif output["kind"] == "labels":
@@ -83,6 +85,8 @@ def _predict(model: Json) -> Json:
 
 
 def _field(field: Json) -> Json:
+    if field["kind"] == "vector":
+        return _vector(field["size"])
     kinds = {"number": "number", "boolean": "boolean", "date": "string", "category": "string", "text": "string"}
     kind: Any = kinds[field["kind"]]
     schema: Json = {"type": [kind, "null"] if field["optional"] else kind}
@@ -93,6 +97,10 @@ def _field(field: Json) -> Json:
     if field["example"] is not None:
         schema["examples"] = [field["example"]]
     return schema
+
+
+def _vector(size: int) -> Json:
+    return {"type": "array", "items": {"type": "number"}, "minItems": size, "maxItems": size}
 
 
 def _option(name: str, kind: str, meaning: str) -> Json:

@@ -117,6 +117,8 @@ def _of_what(model: Json) -> str:
     labels = model["output"]["labels"]
     if model["output"]["kind"] == "number":
         kind = ", a number,"
+    elif model["output"]["kind"] == "vector":
+        kind = f", a vector of {model['output']['size']:,} numbers,"
     else:
         rest = f" and {len(labels) - 6} more" if len(labels) > 6 else ""
         kind = " (" + escape(", ".join(label[:40] for label in labels[:6])) + rest + ")"
@@ -131,15 +133,16 @@ def _examples(model: Json) -> str:
     )
     if not buttons:
         return ""
-    return (
-        f'<p class="soft small">Rows this model never learned from; press one:</p><div class=examples>{buttons}</div>'
-    )
+    words = "Rows with the answers it gave when it was made; press one:"
+    return f'<p class="soft small">{words}</p><div class=examples>{buttons}</div>'
 
 
 def _short(answer: Json) -> str:
     if "value" in answer:
         value = answer["value"]
         return f"{value:,.0f}" if 1_000 <= abs(value) < 1e12 else f"{value:.4g}"
+    if "vector" in answer:
+        return ", ".join(f"{number:.3g}" for number in answer["vector"][:4]) + " …"
     return str(answer.get("label") or ", ".join(answer.get("labels", ())) or "none")[:40]
 
 
@@ -148,7 +151,7 @@ def _input(field: Field, place: int) -> str:
         " data-optional" if field.optional else ""
     )
     sample = "" if field.sample() is None else str(field.sample())
-    wide = " class=wide" if field.kind == "text" else ""
+    wide = " class=wide" if field.kind in ("text", "vector") else ""
     hint = _hint(field)
     note = f" <span>{escape(hint)}</span>" if hint else ""
     label = f"<label for=field{place}>{escape(field.name)}{note}</label>"
@@ -156,7 +159,7 @@ def _input(field: Field, place: int) -> str:
 
 
 def _control(field: Field, identity: str, sample: str) -> str:
-    if field.kind == "text":
+    if field.kind in ("text", "vector"):
         return f"<textarea {identity} maxlength=100000>{escape(sample)}</textarea>"
     if field.kind == "boolean":
         return f"<select {identity}>{_choices(('true', 'false'), sample.lower(), field.optional)}</select>"
@@ -180,6 +183,8 @@ def _choices(choices: Iterable[str], chosen: str, optional: bool) -> str:
 def _hint(field: Field) -> str:
     if field.kind == "number" and field.minimum is not None and field.maximum is not None:
         hint = f"{field.minimum:g} to {field.maximum:g}"
+    elif field.kind == "vector":
+        hint = f"a list of {field.size:,} numbers"
     elif field.kind == "date":
         hint = f"like {date_example(field.pattern)}"
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import importlib.metadata
 import logging
 import os
 import signal
@@ -17,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from handrail import __version__
 from handrail.core.errors import HandrailError
 from handrail.serve.forkserver import FORK, STOP
 from handrail.serve.messages import Header, Unframer
@@ -269,7 +269,8 @@ def _rendezvous(folder: Path, command: Sequence[str]) -> Path | None:
             return None
     except OSError:
         return None
-    told = "\0".join([str(folder.resolve()), hashlib.sha256(manifest).hexdigest(), __version__, *command])
+    program = [importlib.metadata.version("handrail"), *command]
+    told = "\0".join([str(folder.resolve()), hashlib.sha256(manifest).hexdigest(), *program])
     return ours / hashlib.sha256(told.encode()).hexdigest()[:16]
 
 

@@ -17,14 +17,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import orjson
 
 from handrail.core.errors import HandrailError
-from handrail.core.signature import Columns, Signature
 from handrail.model import Model, load
 from handrail.serve.forkserver import fork_replicas
 from handrail.serve.messages import Header, framed, joined, receive
+from handrail.serve.packing import columns_of, rows_in
 
 NO_SECONDS: Final = (0.0, 0.0, 0.0)
 Handler = Callable[[Model, bytes], tuple[Header, bytes]]
@@ -70,11 +69,11 @@ def answered(model: Model, header: Header, payload: bytes) -> bytes:
 def predict(model: Model, payload: bytes) -> tuple[Header, bytes]:
     """Answers of a batch. Where the batch fails, each row is answered alone, so that a bad row fails alone."""
     begun = time.perf_counter()
-    rows = orjson.loads(payload)
+    rows = rows_in(payload, model.signature)
     failed: dict[str, object] = {}
     answers: list[Any]
     try:
-        answers, (encode_s, run_s, _) = model.timed(columns_of_values(model.signature, rows))
+        answers, (encode_s, run_s, _) = model.timed(columns_of(rows, model.signature))
     except Exception:
         answers, failed = _one_by_one(model, rows)
         encode_s = run_s = 0.0
@@ -102,25 +101,12 @@ def ping(model: Model, payload: bytes) -> tuple[Header, bytes]:
 _HANDLERS: Final[dict[str, Handler]] = {"predict": predict, "explain": explain, "ping": ping}
 
 
-def columns_of_values(signature: Signature, rows: Sequence[Sequence[Any]]) -> Columns:
-    """Columns of rows whose cells were parsed by the gateway: numbers or null, words or null."""
-    columns: dict[str, np.ndarray] = {}
-    for field, cells in zip(signature.inputs, zip(*rows, strict=True), strict=True):
-        if field.kind in ("category", "text"):
-            column = np.empty(len(cells), dtype=object)
-            column[:] = cells
-        else:
-            column = np.array(cells, dtype=np.float64)
-        columns[field.name] = column
-    return columns
-
-
 def _one_by_one(model: Model, rows: Sequence[Sequence[Any]]) -> tuple[list[Any], dict[str, object]]:
     answers: list[Any] = []
     failed: dict[str, object] = {}
-    for index, row in enumerate(rows):
+    for index in range(len(rows)):
         try:
-            answers += model.timed(columns_of_values(model.signature, [row]))[0]
+            answers += model.timed(columns_of(rows[index : index + 1], model.signature))[0]
         except Exception as error:
             answers.append(None)
             failed[str(index)] = _problem(error)
@@ -129,8 +115,8 @@ def _one_by_one(model: Model, rows: Sequence[Sequence[Any]]) -> tuple[list[Any],
 
 def _problem(error: Exception) -> dict[str, object]:
     """What a client may know of a failure: our own words about its data, never a path or a traceback."""
-    if isinstance(error, HandrailError) and error.code == "data":
-        return {"code": "data", "problem": error.problem, "mend": error.mend, "field": error.field}
+    if isinstance(error, HandrailError) and error.code in ("data", "usage"):
+        return {"code": error.code, "problem": error.problem, "mend": error.mend, "field": error.field}
     if isinstance(error, MemoryError):
         mend = "send less at a time"
         return {"code": "too_large", "problem": "this row takes more memory than there is", "mend": mend, "field": None}

@@ -88,6 +88,7 @@ def example_rows(model: Model, replay: Table, scores: np.ndarray) -> list[dict[s
 def json_cell(field: Field, cell: Cell) -> Cell:
     """A cell as a client would send it in JSON: numbers as numbers, missing as null."""
     value = field.parse(cell)
+    assert not isinstance(value, np.ndarray)  # vectors come with graphs that were trained elsewhere
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if field.kind == "boolean":

@@ -16,11 +16,14 @@ from handrail.faces.cli.printing import put, put_json
 @shared
 def command(file: str, name: str | None, as_json: bool) -> None:
     """Take a model from an exported FILE. It is opened as if an enemy had made it: nothing in it can run, every member
-    is hashed, and it must give its own answers again before it is kept.
+    is hashed, and it must give its own answers again before it is kept. A .onnx file of vectors is taken, too.
     """
     from handrail.model import load
     from handrail.store import check_name
 
+    if file.endswith(".onnx"):
+        _take_onnx(Path(file), name, as_json=as_json)
+        return
     if name is not None:
         check_name(name)
     entry = opened_store().import_archive(Path(file), name, approve=lambda folder: load(folder).check())
@@ -29,3 +32,14 @@ def command(file: str, name: str | None, as_json: bool) -> None:
     else:
         put(f"{entry.name}@{entry.version} imported and checked: {entry.task}")
         put(f"next: handrail report {entry.name}")
+
+
+def _take_onnx(file: Path, name: str | None, *, as_json: bool) -> None:
+    from handrail.training.importing import import_onnx
+
+    model = import_onnx(file, name)
+    if as_json:
+        put_json({"model": f"{model.name}@{model.version}", "task": model.manifest.task})
+    else:
+        put(f"{model.name}@{model.version} imported and checked: vectors in, a vector out")
+        put(f"next: handrail serve {model.name}")

@@ -22,7 +22,8 @@ function row() {
       else if (kind === "text") found[input.dataset.field] = "";
       continue;
     }
-    if (kind === "number") found[input.dataset.field] = Number.isFinite(Number(text)) ? Number(text) : text;
+    if (kind === "vector") found[input.dataset.field] = text.split(/[\s,[\]]+/).filter((part) => part !== "").map(Number);
+    else if (kind === "number") found[input.dataset.field] = Number.isFinite(Number(text)) ? Number(text) : text;
     else if (kind === "boolean") found[input.dataset.field] = text === "true";
     else found[input.dataset.field] = text;
   }
@@ -32,7 +33,7 @@ function row() {
 function fill(values) {
   for (const input of inputs) {
     const value = values[input.dataset.field];
-    const text = value === null || value === undefined ? "" : String(value);
+    const text = value === null || value === undefined ? "" : Array.isArray(value) ? value.join(", ") : String(value);
     if (input.tagName === "SELECT" && ![...input.options].some((option) => option.value === text)) {
       const option = make("option", text);
       option.value = text;
@@ -64,7 +65,9 @@ function bars(shares, chosen) {
 
 function draw(found) {
   answer.replaceChildren();
-  if ("value" in found) {
+  if ("vector" in found) {
+    answer.append(make("p", found.vector.map(shown).join(", "), "soft"));
+  } else if ("value" in found) {
     answer.append(make("p", shown(found.value), "headline number"));
     if (typeof found.low === "number") {
       answer.append(make("p", "usually between " + shown(found.low) + " and " + shown(found.high), "soft number"));

@@ -8,8 +8,8 @@ from typing import Any
 
 from handrail.serve.http import Response
 
-# A row's cells in the order of the signature's inputs: numbers (None when missing), or words and None.
-Values = list[float | str | None]
+# A row's cells in the order of the inputs: numbers (None when missing), words and None, or a vector's float32 as bytes.
+Values = list[float | str | bytes | None]
 # Answers as JSON texts, one for each row, to the response.
 Write = Callable[[Sequence[bytes]], Response]
 

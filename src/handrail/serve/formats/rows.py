@@ -17,6 +17,8 @@ def compiled(signature: Signature) -> Check:
 
     It must answer what `Signature.columns_of_rows` answers; rows it does not know at a glance are handed to that.
     """
+    if signature.takes_vectors():
+        return lambda rows: values_of_columns(signature, signature.columns_of_rows(rows))
     fields = [(field.name, _quick(field), field.optional) for field in signature.inputs]
     count = len(fields)
     bare = count == 1
@@ -63,7 +65,10 @@ def compiled(signature: Signature) -> Check:
 
 
 def values_of_columns(signature: Signature, columns: Columns) -> list[Values]:
-    """Rows of parsed columns, NaN as None."""
+    """Rows of parsed columns, NaN as None, vectors as bytes of float32."""
+    if signature.takes_vectors():
+        parts = [columns[field.name].astype("<f4", copy=False) for field in signature.inputs]
+        return [[row.tobytes() for row in rows] for rows in zip(*parts, strict=True)]
     cells = []
     for field in signature.inputs:
         listed = columns[field.name].tolist()
