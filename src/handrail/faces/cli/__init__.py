@@ -24,6 +24,7 @@ VERBS = {
     "evaluate": ("evaluate", "Measure a model on other rows"),
     "serve": ("serve", "Answer over HTTP"),
     "top": ("top", "Watch what a server does, live"),
+    "client": ("client", "Write a typed client for a model, or a curl line"),
     "keys": ("keys", "Add, list and remove the keys that servers ask for"),
     "models": ("models", "List, show, rename, alias and remove models"),
     "check": ("check", "Verify a model and answer its examples again"),

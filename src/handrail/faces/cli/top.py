@@ -80,7 +80,7 @@ class Line:
 @shared
 def command(url: str, every: float | None, only_once: bool, as_json: bool) -> None:
     """Watch the server at URL (default http://127.0.0.1:8080), until Ctrl-C. A key is read from HANDRAIL_KEY."""
-    address, every_s = _address(url), every or 2.0
+    address, every_s = address_of(url), every or 2.0
     before = counted(address)
     if as_json or only_once or not sys.stdout.isatty():
         time.sleep(every_s)
@@ -257,7 +257,7 @@ def _fetched(address: str) -> str:
     return content.decode("utf-8", "replace")
 
 
-def _address(url: str) -> str:
+def address_of(url: str) -> str:
     """The address with its scheme. Raises HandrailError for what is none."""
     address = (url if "://" in url else f"http://{url}").rstrip("/")
     try:
@@ -266,9 +266,7 @@ def _address(url: str) -> str:
     except ValueError:
         known = False
     if not known or parts.query or parts.fragment or parts.username or not address.isascii() or " " in address:
-        raise HandrailError(
-            "usage", f"'{clipped(url)}' is no address of a server", f"for example: handrail top {ADDRESS}"
-        )
+        raise HandrailError("usage", f"'{clipped(url)}' is no address of a server", f"for example {ADDRESS}")
     return address
 
 
