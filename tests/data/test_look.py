@@ -323,3 +323,23 @@ def test_a_word_that_means_missing_is_missing_where_the_model_is_trained_and_tes
 def test_a_word_that_no_cell_holds_is_told() -> None:
     table = read_table({"noise": NOISE, "label": ["a", "b"] * 60})
     assert any("no cell is 'n/v'" in note for note in look_at(table, missing=["n/v"]).notes)
+
+
+@pytest.mark.parametrize(
+    ("make", "separator"),
+    [
+        (lambda value: f"{value / 100:.2f}".replace(".", ","), ";"),
+        (lambda value: f'"{value:,}"', ","),
+        (lambda value: f"{value:,}".replace(",", "."), ";"),
+        (lambda value: f"{value:,}.50".replace(",", " ").replace(".", ","), ";"),
+    ],
+)
+def test_an_amount_in_any_style_is_learnt_and_measured(tmp_path: Path, make: object, separator: str) -> None:
+    prices = [1000 + 517 * number for number in range(ROWS)]
+    lines = [separator.join([str(p % 97), str(p // 6000), make(p)]) for p in prices]  # type: ignore[operator]
+    path = tmp_path / "prices.csv"
+    path.write_text("\n".join([separator.join(["noise", "size", "price"]), *lines]))
+    model = handrail.train(path, target="price", trials=1, home=tmp_path)
+    assert model.report["problem"] == "regression"
+    assert model.report["score"]["metrics"]["r2"]["value"] > 0.5
+    assert model.evaluate(path)["metrics"]["r2"]["value"] > 0.5

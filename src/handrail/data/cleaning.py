@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,10 +23,17 @@ def without_words(table: Table, missing: Sequence[str]) -> Table:
 
 
 def answered(table: Table, look: Look) -> Table:
-    """The table whose answers are spelt as the look's labels are, and whose empty lists are no missing answers."""
+    """The table whose answers are as every reader takes them: labels in the look's spelling, numbers without marks.
+
+    An empty list becomes a lone mark, so that it is no missing answer.
+    """
     cells = table.columns.get(look.target, [])
     spelt: dict[Cell, Cell] = {}
-    if look.problem == "binary":
+    field = look.target_field
+    if look.problem == "regression" and (field.thousands or field.decimal != "."):
+        numbers = zip(cells, field.parse_column(cells).tolist(), strict=True)
+        spelt = {cell: None if math.isnan(number) else number for cell, number in numbers}
+    elif look.problem == "binary":
         meant = {cell: label_of(cell, look.labels) for cell in set(cells)}
         spelt = {cell: label for cell, label in meant.items() if label not in (None, to_word(cell))}
     elif look.problem == "multilabel" and look.target in table.lists:

@@ -11,7 +11,7 @@ from handrail.core.values import PLAIN, Cell, NumberStyle, to_number
 
 AMERICAN: Final = NumberStyle(".", ",")
 EUROPEAN: Final = NumberStyle(",", ".")
-GROUPING: Final = (AMERICAN, EUROPEAN, NumberStyle(",", " "), NumberStyle(".", "'"))
+STYLES: Final = (PLAIN, AMERICAN, EUROPEAN, NumberStyle(",", " "), NumberStyle(".", "'"))
 # 3.5 and 0.123 are fractions whatever else is in a table; 12.667 may be twelve thousand.
 FRACTION: Final = re.compile(r"[+-]?(?:\d*([.,])(?:\d{1,2}|\d{4,})|0*([.,])\d+|\d{4,}([.,])\d+)", re.ASCII)
 SAMPLE: Final = 200
@@ -36,15 +36,15 @@ def decimal_mark(columns: Mapping[str, Sequence[Cell]], separator: str) -> str:
 
 def reading(known: Sequence[Cell], decimal: str) -> Reading | None:
     """All cells as numbers in the likeliest style, None where no style fits. `decimal` is `decimal_mark`'s finding."""
-    plain = _read(known, PLAIN)
+    plain = numbers_in(known, PLAIN)
     if plain is not None:
-        swapped = _read(known, EUROPEAN) if decimal == "," and _is_marked(known, ".") else None
+        swapped = numbers_in(known, EUROPEAN) if decimal == "," and _is_marked(known, ".") else None
         return _likelier(known, swapped, plain, thousands=True) if swapped else Reading(PLAIN, plain)
-    american, european = _read(known, AMERICAN), _read(known, EUROPEAN)
+    american, european = numbers_in(known, AMERICAN), numbers_in(known, EUROPEAN)
     if american and european and american != european:
         return _likelier(known, american, european, thousands=decimal != ",")
-    for style in GROUPING:
-        values = _read(known, style)
+    for style in STYLES[1:]:
+        values = numbers_in(known, style)
         if values is not None:
             return Reading(style, values)
     return None
@@ -60,6 +60,17 @@ def number_in(cell: Cell, style: NumberStyle = PLAIN) -> float | None:
         return None
 
 
+def numbers_in(cells: Sequence[Cell], style: NumberStyle) -> list[float] | None:
+    """All cells as numbers in this style, NaN where missing; None where one is no number."""
+    values = []
+    for cell in cells:
+        value = number_in(cell, style)
+        if value is None:
+            return None
+        values.append(value)
+    return values
+
+
 def _marks(cells: Sequence[Cell]) -> set[str]:
     found = (FRACTION.fullmatch(cell.strip()) for cell in cells if isinstance(cell, str))
     return {match[match.lastindex or 0] for match in found if match is not None}
@@ -67,16 +78,6 @@ def _marks(cells: Sequence[Cell]) -> set[str]:
 
 def _is_marked(cells: Sequence[Cell], mark: str) -> bool:
     return any(isinstance(cell, str) and mark in cell for cell in cells)
-
-
-def _read(known: Sequence[Cell], style: NumberStyle) -> list[float] | None:
-    values = []
-    for cell in known:
-        value = number_in(cell, style)
-        if value is None:
-            return None
-        values.append(value)
-    return values
 
 
 def _likelier(known: Sequence[Cell], grouped: list[float], fractions: list[float], *, thousands: bool) -> Reading:

@@ -118,7 +118,7 @@ def question_of(
     if separator:
         return _several(name, filled, separator, asked)
     if asked == "regression" or (asked is None and seen.kind == "number"):
-        amount = _as_amount(name, filled, asked, all_text)
+        amount = _as_amount(name, seen, filled, asked, all_text)
         if amount is not None:
             return amount
     if asked is None and seen.kind == "date":
@@ -160,11 +160,11 @@ def _listed_words(cells: Sequence[Cell]) -> str:
     return listed(sorted({str(cell).strip() for cell in cells}), 5)
 
 
-def _as_amount(name: str, filled: Sequence[Cell], asked: str | None, all_text: bool) -> Question | None:
+def _as_amount(name: str, seen: Seen, filled: Sequence[Cell], asked: str | None, all_text: bool) -> Question | None:
     """The regression that the numbers pose, None where they name classes."""
     counts = Counter(filled)
     try:
-        known = sorted({to_number(cell) for cell in counts})
+        known = sorted({to_number(cell, seen.style) for cell in counts})
     except ValueError as error:
         if asked is None:
             return None
