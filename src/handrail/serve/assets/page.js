@@ -106,12 +106,22 @@ function refuse(error) {
   }
 }
 
+function shownKey() {
+  // Where the server asks for a key, the page before this one has kept it for the tab.
+  try {
+    const key = sessionStorage.getItem("handrail-key");
+    return key ? { authorization: "Bearer " + key } : {};
+  } catch (problem) {
+    return {};
+  }
+}
+
 async function ask(explain) {
   for (const input of inputs) input.classList.remove("wrong");
   const started = performance.now();
   try {
     const response = await fetch(model.predict + (explain ? "?explain=true" : ""), {
-      method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(row()),
+      method: "POST", headers: { "content-type": "application/json", ...shownKey() }, body: JSON.stringify(row()),
     });
     const found = await response.json();
     if (!response.ok) return refuse(found.error);
@@ -125,13 +135,17 @@ async function ask(explain) {
 function snippets() {
   const address = location.origin + model.predict;
   const text = JSON.stringify(row());
+  // The key itself is never shown: pages are photographed.
+  const asks = Boolean(shownKey().authorization);
   document.getElementById("curl").textContent =
-    "curl " + address + " \\\n  -H 'content-type: application/json' \\\n  -d '" + text.replaceAll("'", "'\\''") + "'";
+    "curl " + address + " \\\n" + (asks ? "  -H \"authorization: Bearer $HANDRAIL_KEY\" \\\n" : "") +
+    "  -H 'content-type: application/json' \\\n  -d '" + text.replaceAll("'", "'\\''") + "'";
   const python = text.replaceAll("\\", "\\\\").replaceAll("'''", "\\'\\'\\'");
   document.getElementById("python").textContent =
-    "import json, urllib.request\n\nrow = json.loads('''" + python + "''')\n" +
+    "import json, " + (asks ? "os, " : "") + "urllib.request\n\nrow = json.loads('''" + python + "''')\n" +
     "request = urllib.request.Request(\n    " + JSON.stringify(address) + ",\n    json.dumps(row).encode(),\n" +
-    "    {\"content-type\": \"application/json\"},\n)\nprint(json.load(urllib.request.urlopen(request)))";
+    "    {\"content-type\": \"application/json\"" +
+    (asks ? ", \"authorization\": \"Bearer \" + os.environ[\"HANDRAIL_KEY\"]" : "") + "},\n)\nprint(json.load(urllib.request.urlopen(request)))";
 }
 
 form.addEventListener("submit", (event) => {
