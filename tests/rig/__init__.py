@@ -1,0 +1,1 @@
+"""Rigs that load a server, break it, and count what became of every request."""

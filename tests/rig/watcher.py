@@ -1,0 +1,92 @@
+"""Memory and file descriptors of a process and all that came from it, over time, and how fast they grow."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.rig.server import family
+
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a family of processes holds at a moment. Pages that two of them share count for each."""
+
+    at_s: float
+    memory_bytes: int
+    descriptors: int
+    threads: int
+    processes: int
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What became of it between two moments, by a straight line through all samples between them."""
+
+    seconds: float
+    memory_mb: float
+    memory_mb_per_h: float
+    descriptors_per_h: float
+    threads_per_h: float
+
+
+def sampled(root: int, at_s: float) -> Sample:
+    """How it is now."""
+    members = family(root)
+    return Sample(
+        at_s,
+        sum(map(_memory_bytes, members)),
+        sum(_entries(pid, "fd") for pid in members),
+        sum(_entries(pid, "task") for pid in members),
+        len(members),
+    )
+
+
+async def watching(root: int, *, seconds: float, every_s: float = 0.25) -> list[Sample]:
+    """Samples over some seconds."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    samples = []
+    while loop.time() - begun < seconds:
+        samples.append(sampled(root, loop.time() - begun))
+        await asyncio.sleep(every_s)
+    return samples
+
+
+def growth(samples: Sequence[Sample], *, after_s: float = 0.0) -> Growth:
+    """How fast it grew after the first `after_s` seconds, in which a server warms up."""
+    kept = [sample for sample in samples if sample.at_s >= after_s]
+    times = [sample.at_s for sample in kept]
+    memory = slope(times, [sample.memory_bytes / 2**20 for sample in kept])
+    return Growth(
+        seconds=times[-1] - times[0],
+        memory_mb=memory * (times[-1] - times[0]),
+        memory_mb_per_h=3600 * memory,
+        descriptors_per_h=3600 * slope(times, [sample.descriptors for sample in kept]),
+        threads_per_h=3600 * slope(times, [sample.threads for sample in kept]),
+    )
+
+
+def slope(times: Sequence[float], values: Sequence[float]) -> float:
+    """By how much a value grows in a second: least squares."""
+    middle, level = sum(times) / len(times), sum(values) / len(values)
+    spread = sum((time - middle) ** 2 for time in times)
+    return sum((time - middle) * (value - level) for time, value in zip(times, values, strict=True)) / spread
+
+
+def _memory_bytes(pid: int) -> int:
+    with suppress(OSError, IndexError):
+        return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * PAGE_BYTES
+    return 0
+
+
+def _entries(pid: int, folder: str) -> int:
+    with suppress(OSError):
+        return len(os.listdir(f"/proc/{pid}/{folder}"))  # noqa: PTH208 - names only, many times a second
+    return 0
