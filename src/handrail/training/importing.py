@@ -1,24 +1,29 @@
-"""An ONNX file that was made elsewhere becomes a model here: checked, given a signature, saved as a version."""
+"""What was made elsewhere becomes a model here: an ONNX file, or a pretrained base; checked, saved as a version."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from handrail import __version__
+from handrail.catalog.fetch import base
 from handrail.core.bundle import Manifest, to_json, write_bundle
 from handrail.core.errors import HandrailError
+from handrail.core.events import Tell, quiet
 from handrail.core.files import read_limited
 from handrail.core.signature import MAX_VECTOR, Field, Output, Signature
 from handrail.model import Model, load
 from handrail.store import Store, check_name
 from handrail.training.asked import name_for
 
-MAX_ONNX_BYTES = 2**31 - 1
-EXAMPLES = 3
-OUTPUT = "scores"
+MAX_ONNX_BYTES: Final = 2**31 - 1
+EXAMPLES: Final = 3
+# What runtimes read of every graph.
+SCORES: Final = "scores"
+TEXTS: Final = ("A cat sits on the mat.", "The parcel never arrived.", "Where is my parcel?")
 
 
 def import_onnx(path: Path, name: str | None = None, *, home: Path | None = None) -> Model:
@@ -27,75 +32,113 @@ def import_onnx(path: Path, name: str | None = None, *, home: Path | None = None
     Each input must be float32 of shape (rows, size), and so must the first output; the others are left out.
     Raises HandrailError ("data", "bundle") that says what a graph has that is not taken.
     """
-    called = name_for(path) if name is None else name
-    check_name(called)
-    store = Store(home)
-    content, signature = _prepared(read_limited(path, MAX_ONNX_BYTES), path)
+    graph = _opened(read_limited(path, MAX_ONNX_BYTES), path)
+    signature = _signature(graph.graph, path)
     manifest = Manifest(
-        name=called,
+        name=name_for(path) if name is None else name,
         task="tensors",
         signature=signature,
         encode={},
         data={"source": path.name, "trivial": []},
         versions={"handrail": __version__},
     )
+    random = np.random.default_rng(0)
+    rows = [
+        {field.name: random.standard_normal(field.size).round(3).tolist() for field in signature.inputs}
+        for _ in range(EXAMPLES)
+    ]
+    content = _answering(graph, signature.output.name, 0, signature.output.size)
+    return _published(manifest, {"weights/model.onnx": content}, rows, home)
+
+
+def import_base(base_name: str, name: str | None = None, *, home: Path | None = None, tell: Tell = quiet) -> Model:
+    """A pretrained base of the catalog as a model that answers texts with vectors of length 1, `(size,)` numbers.
+
+    Raises HandrailError ("not_found", "environment") when there is no such base, or it cannot be fetched.
+    """
+    found = base(base_name, Store(home).home / "bases", tell)
+    graph = _opened(found.graph, Path(base_name))
+    manifest = Manifest(
+        name=base_name if name is None else name,
+        task="embedding",
+        signature=Signature(
+            (Field("text", "text", example=TEXTS[0]),), Output("vector", "vector", size=found.entry.size)
+        ),
+        encode={"longest": found.entry.longest},
+        base=found.as_dict(),
+        data={"source": found.entry.what, "trivial": []},
+        versions={"handrail": __version__},
+    )
+    # The graph gives the means of several layers side by side; the last layer's is the one that is compared.
+    content = _answering(graph, graph.graph.output[0].name, 0, found.entry.size)
+    files = {"weights/model.onnx": content, "encode/vocabulary.txt": found.vocabulary}
+    return _published(manifest, files, [{"text": text} for text in TEXTS], home)
+
+
+def _published(manifest: Manifest, files: dict[str, bytes], rows: Sequence[dict[str, Any]], home: Path | None) -> Model:
+    """A bundle that has answered its rows, twice alike, as the next version of its name."""
+    check_name(manifest.name)
+    store = Store(home)
+    files = {**files, "report.json": to_json({})}
     with store.draft() as folder:
-        files = {"weights/model.onnx": content, "report.json": to_json({})}
         write_bundle(folder, manifest, files)
-        examples = _examples(load(folder))
+        answers = load(folder).predict(rows)
+        examples = [{"input": row, "answer": answer} for row, answer in zip(rows, answers, strict=True)]
         write_bundle(folder, manifest, {**files, "examples.json": to_json(examples)})
         load(folder).check()
-        store.publish(folder, called)
-    return load(called, home=home)
+        store.publish(folder, manifest.name)
+    return load(manifest.name, home=home)
 
 
-def _prepared(content: bytes, path: Path) -> tuple[bytes, Signature]:
-    """The graph with its output called as the runtime reads it, and the signature of its inputs and output."""
+def _opened(content: bytes, path: Path) -> Any:
     try:
         import onnx
     except ImportError as error:
-        problem = "taking an ONNX file needs the package onnx"
+        problem = "taking a graph from elsewhere needs the package onnx"
         raise HandrailError("environment", problem, 'pip install "handrail[train]"') from error
     try:
-        model = onnx.load_model_from_string(content)
-        onnx.checker.check_model(model)
+        graph = onnx.load_model_from_string(content)
+        onnx.checker.check_model(graph)
     except Exception as error:
         problem = f"this is no valid ONNX: {str(error)[:200]}"
         raise HandrailError("data", problem, "export it again", where=str(path)) from error
-    graph = model.graph
+    return graph
+
+
+def _signature(graph: Any, path: Path) -> Signature:
     weights = {initial.name for initial in graph.initializer}
-    inputs = [(item.name, _size(item, path)) for item in graph.input if item.name not in weights]
+    inputs = [Field(item.name, "vector", size=_size(item, path)) for item in graph.input if item.name not in weights]
     if not inputs or not graph.output:
         raise HandrailError("data", "the graph has no input or no output", "export it again", where=str(path))
     output = graph.output[0]
-    size = _size(output, path)
-    if output.name != OUTPUT:
-        graph.node.append(onnx.helper.make_node("Identity", [output.name], [OUTPUT]))
-    renamed = onnx.helper.make_tensor_value_info(OUTPUT, onnx.TensorProto.FLOAT, ["rows", size])
-    name = output.name
-    del graph.output[:]
-    graph.output.append(renamed)
-    fields = tuple(Field(name, "vector", size=size) for name, size in inputs)
-    return model.SerializeToString(), Signature(fields, Output(name, "vector", size=size))
+    return Signature(tuple(inputs), Output(output.name, "vector", size=_size(output, path)))
 
 
 def _size(item: Any, path: Path) -> int:
     """The numbers in a row of an input or output. Raises HandrailError for what is no float32 (rows, size)."""
     tensor = item.type.tensor_type
-    dimensions = [dimension.dim_value for dimension in tensor.shape.dim]
-    if tensor.elem_type == 1 and len(dimensions) == 2 and not dimensions[0] and 1 <= dimensions[1] <= MAX_VECTOR:
-        return int(dimensions[1])
-    shape = ", ".join(str(size or "?") for size in dimensions)
-    problem = f"'{item.name}' has the type {tensor.elem_type} and the shape ({shape})"
+    sizes = [dimension.dim_value for dimension in tensor.shape.dim]
+    if tensor.elem_type == 1 and len(sizes) == 2 and not sizes[0] and 1 <= sizes[1] <= MAX_VECTOR:
+        return int(sizes[1])
+    problem = f"'{item.name}' has the type {tensor.elem_type} and the shape ({', '.join(str(s or '?') for s in sizes)})"
     mend = "taken are float32 of the shape (rows, size), with any number of rows: export it with a dynamic first axis"
     raise HandrailError("data", problem, mend, where=str(path))
 
 
-def _examples(model: Model) -> list[dict[str, Any]]:
-    """Rows drawn with a fixed seed and what the graph answers to them: what `handrail check` replays."""
-    random = np.random.default_rng(0)
-    rows = [
-        {field.name: random.standard_normal(field.size).round(3).tolist() for field in model.signature.inputs}
-        for _ in range(EXAMPLES)
-    ]
-    return [{"input": row, "answer": answer} for row, answer in zip(rows, model.predict(rows), strict=True)]
+def _answering(model: Any, output: str, start: int, end: int) -> bytes:
+    """The graph with these columns of its output under the name that runtimes read."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    whole = graph.output[0].type.tensor_type.shape.dim[1].dim_value == end - start
+    places = {"handrail_start": start, "handrail_end": end, "handrail_axis": 1}
+    if whole and output != SCORES:
+        graph.node.append(helper.make_node("Identity", [output], [SCORES]))
+    elif not whole:
+        graph.initializer.extend(numpy_helper.from_array(np.array([place]), name) for name, place in places.items())
+        graph.node.append(helper.make_node("Slice", [output, *places], [SCORES]))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(SCORES, onnx.TensorProto.FLOAT, ["rows", end - start]))
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content

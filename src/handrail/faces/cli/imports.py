@@ -16,13 +16,16 @@ from handrail.faces.cli.printing import put, put_json
 @shared
 def command(file: str, name: str | None, as_json: bool) -> None:
     """Take a model from an exported FILE. It is opened as if an enemy had made it: nothing in it can run, every member
-    is hashed, and it must give its own answers again before it is kept. A .onnx file of vectors is taken, too.
+    is hashed, and it must give its own answers again before it is kept.
+
+    A .onnx file of vectors is taken, too, and so is a pretrained base by its name: minilm answers texts with vectors.
     """
+    from handrail.catalog.entries import ENTRIES
     from handrail.model import load
     from handrail.store import check_name
 
-    if file.endswith(".onnx"):
-        _take_onnx(Path(file), name, as_json=as_json)
+    if file.endswith(".onnx") or (file in ENTRIES and not Path(file).exists()):
+        _take(file, name, as_json=as_json)
         return
     if name is not None:
         check_name(name)
@@ -34,12 +37,13 @@ def command(file: str, name: str | None, as_json: bool) -> None:
         put(f"next: handrail report {entry.name}")
 
 
-def _take_onnx(file: Path, name: str | None, *, as_json: bool) -> None:
-    from handrail.training.importing import import_onnx
+def _take(file: str, name: str | None, *, as_json: bool) -> None:
+    from handrail.faces.cli.drawing import tell_plainly
+    from handrail.training.importing import import_base, import_onnx
 
-    model = import_onnx(file, name)
+    model = import_onnx(Path(file), name) if file.endswith(".onnx") else import_base(file, name, tell=tell_plainly)
     if as_json:
         put_json({"model": f"{model.name}@{model.version}", "task": model.manifest.task})
     else:
-        put(f"{model.name}@{model.version} imported and checked: vectors in, a vector out")
+        put(f"{model.name}@{model.version} imported and checked: {model.manifest.task}")
         put(f"next: handrail serve {model.name}")

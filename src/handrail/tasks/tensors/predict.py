@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import orjson
 
 from handrail.core.bundle import Bundle, damaged
 from handrail.core.signature import Columns
+from handrail.encode.vectors import vector_answers
 from handrail.tasks import Answer, Arrays
 
 
@@ -17,9 +17,7 @@ class TensorPredictor:
         return dict(columns)
 
     def decode(self, scores: np.ndarray) -> list[Answer]:
-        # orjson writes the fewest digits that are the same float32: 0.1, not 0.10000000149011612.
-        rows = orjson.loads(orjson.dumps(np.ascontiguousarray(scores), option=orjson.OPT_SERIALIZE_NUMPY))
-        return [{"vector": row} for row in rows]
+        return vector_answers(scores)
 
 
 def load(bundle: Bundle) -> TensorPredictor:
