@@ -188,3 +188,41 @@ def test_the_count_of_waiting_rows_returns_to_nothing(model: Model) -> None:
             batcher.submit([VALUES], timeout_s=9)
 
     with_held_replica(model, act, max_batch_rows=5, max_waiting_rows=28)
+
+
+def test_what_cannot_be_answered_in_time_is_refused_at_once(model: Model) -> None:
+    async def act(batcher: Batcher, link: InProcessLink) -> None:
+        for _ in range(20):  # each row takes 10 ms
+            future = batcher.submit([VALUES] * 4, timeout_s=9)
+            await turns()
+            batcher._flying[link] = (batcher._flying[link][0], batcher._flying[link][1] - 0.04)
+            link.reply()
+            await future
+        waiting = [batcher.submit([VALUES] * 4, timeout_s=9) for _ in range(10)]
+        await turns()
+        with pytest.raises(HandrailError) as found:
+            batcher.submit([VALUES], timeout_s=0.1)
+        assert found.value.code == "overloaded"
+        in_time = batcher.submit([VALUES], timeout_s=2)
+        while not in_time.done():
+            link.reply()
+            await turns()
+        assert len([future for future in waiting if future.done()]) == 10
+
+    with_held_replica(model, act)
+
+
+def test_a_replica_ended_from_outside_does_not_speak_against_what_it_had(model: Model) -> None:
+    async def act(batcher: Batcher, link: InProcessLink) -> None:
+        future = batcher.submit([VALUES], timeout_s=9)
+        for _ in range(5):
+            await turns()
+            batcher.lost(link, crashed=False)
+            link = InProcessLink(model, batcher)
+            link.held = True
+            batcher.joined(link)
+        await turns()
+        link.reply()
+        assert len(await future) == 1
+
+    with_held_replica(model, act)

@@ -7,11 +7,13 @@ from typing import Final
 # A batch twice as large has to make a row this much cheaper, or its rows only wait for each other.
 GAIN: Final = 0.97
 NEWEST: Final = 0.1
+# A size that was not seen for a while is judged anew.
+NEWEST_AFTER_A_PAUSE: Final = 0.5
 # Sizes seen less often than this are not judged.
 SEEN: Final = 4
 LONGEST_BATCH_S: Final = 0.25
 # Now and then a batch may be twice as large as pays by what is known: what is never tried is never learned.
-TRY_EVERY: Final = 256
+TRY_EVERY: Final = 64
 
 
 class Cost:
@@ -27,6 +29,7 @@ class Cost:
         # Until something was measured, a row is taken to cost a millisecond.
         self._row_s = [0.001] * (_size(max_rows) + 1)
         self._seen = [0] * len(self._row_s)
+        self._last = [0] * len(self._row_s)
         self._best = 0
         self._batches = 0
 
@@ -37,10 +40,13 @@ class Cost:
     def learn(self, rows: int, seconds: float) -> None:
         """Takes a batch into account."""
         size = min(_size(rows), len(self._seen) - 1)
-        share = NEWEST if self._seen[size] >= SEEN else 1 / (1 + self._seen[size])
+        paused = self._batches - self._last[size] >= TRY_EVERY // 2
+        share = NEWEST_AFTER_A_PAUSE if paused else NEWEST
+        share = max(share, 1 / (1 + self._seen[size]))
         self._row_s[size] += share * (seconds / rows - self._row_s[size])
         self._seen[size] += 1
         self._batches += 1
+        self._last[size] = self._batches
         self._judge()
 
     def _judge(self) -> None:

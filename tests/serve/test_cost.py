@@ -1,0 +1,51 @@
+"""What a batch costs is learned from batches, and bounds the next ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import pytest
+
+from handrail.serve.cost import Cost
+
+
+def taught(seconds: Callable[[int], float], largest: int = 512, batches: int = 600) -> Cost:
+    """A cost that has seen batches as large as it allows, and smaller ones, with a little noise."""
+    drawn = random.Random(1)
+    cost = Cost(largest)
+    for _ in range(batches):
+        rows = drawn.randint(1, max(1, cost.best_rows))
+        cost.learn(rows, seconds(rows) * drawn.uniform(0.98, 1.02))
+    return cost
+
+
+def test_where_calling_costs_more_than_rows_batches_may_be_as_large_as_they_come() -> None:
+    assert taught(lambda rows: 1e-3 + 1e-6 * rows).best_rows == 512
+
+
+def test_where_a_row_costs_the_same_in_any_batch_rows_do_not_wait_for_each_other() -> None:
+    assert taught(lambda rows: 5e-3 * rows).best_rows <= 4
+
+
+def test_where_large_batches_make_rows_dearer_they_are_avoided() -> None:
+    cost = taught(lambda rows: 1e-3 + 2e-3 * rows * (1.0 if rows <= 32 else 1.5))
+    assert 8 <= cost.best_rows <= 32
+
+
+def test_no_batch_takes_long() -> None:
+    cost = taught(lambda rows: 0.05 + 0.02 * rows)
+    assert cost.best_rows * 0.02 <= 0.5
+
+
+@pytest.mark.parametrize("rows", [1, 10, 1_000])
+def test_waiting_is_foretold_from_what_rows_took(rows: int) -> None:
+    cost = taught(lambda rows: 1e-3 * rows)
+    assert cost.seconds(rows) == pytest.approx(1e-3 * rows, rel=0.1)
+
+
+def test_what_got_cheaper_is_noticed() -> None:
+    cost = taught(lambda rows: 5e-3 * rows)
+    for _ in range(6_000):
+        cost.learn(max(1, cost.best_rows), 2e-3 + 1e-5 * cost.best_rows)
+    assert cost.best_rows > 64
