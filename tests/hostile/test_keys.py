@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +17,19 @@ from handrail.serve import serve
 from handrail.serve.app import App
 from handrail.serve.guard import Guard
 from handrail.serve.keys import Rate, add_key, remove_key
+from tests.faces.shop import HANDRAIL
 from tests.serve.bundles import ROW, make_bundle
 from tests.serve.served import JSON, Ask, Served, serving, within
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-PATHS = ("/nobody", "/churn/nothing", "/docs/", "/%2e%2e/", "/v1/x", "/v2/x", "/static/x", "/favicon.ico")
-HEALTH = {"/healthz", "/readyz"}
+# Paths that are in no table: some have a model's route, some have none.
+PATHS = (
+    "/v2/models/churn/versions/1/infer", "/v2/models/churn/versions/1", "/v1/models/churn/versions/1:predict",
+    "/v1/models/churn/labels/x:predict", "/nobody", "/churn/nothing", "/docs/", "/%2e%2e/", "/v1/x", "/v2/x",
+    "/static/x", "/favicon.ico", "//healthz", "/healthz/", "/readyz/../churn", "/HEALTHZ",
+)  # fmt: skip
+# Whoever adds a route for anyone has to add it here, too.
+HEALTH = {"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"}
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +58,7 @@ def test_every_route_asks_for_a_key_unless_it_is_said_to_be_for_anyone(model: Mo
 
     async def act(ask: Ask, app: App) -> None:
         open_to_anyone = {path for path, route in app.routes.items() if route.policy == "anyone"}
-        # Whoever adds a route for anyone has to say so here, too.
-        assert {path for path in open_to_anyone if not path.startswith("/v2/")} == HEALTH
+        assert open_to_anyone == HEALTH
         for path in (*app.routes, *PATHS):
             for method in METHODS:
                 body = ROW if method == "POST" else None
@@ -168,6 +176,23 @@ def test_a_server_that_others_could_reach_wants_a_key_first(model: Model, home: 
     assert (found.value.code, found.value.exit_status) == ("usage", 2)
     assert f"others could reach {host}" in found.value.problem
     assert "handrail keys add NAME" in found.value.mend
+
+
+def test_the_command_for_a_public_server_says_what_is_missing(own: Path) -> None:
+    words = [*HANDRAIL, "serve", "churn", "--host", "0.0.0.0", "--port", "0", "--allow-host", "models.example.org"]
+    environment = {**os.environ, "HANDRAIL_HOME": str(own)}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "hint: make one: handrail keys add NAME; or leave --host out"
+    key = add_key(own / "keys.json", "website")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("serving at http://0.0.0.0:")
+        server.terminate()
+        told = "".join(server.communicate(timeout=60))
+    assert "note: keys travel unencrypted; --tls-cert" in told
+    assert "-H 'authorization: Bearer KEY'" in told
+    assert key not in told
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "name.invalid"])
