@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import random
 from pathlib import Path
 
@@ -179,11 +180,13 @@ def test_rows_with_none_of_the_labels_are_learnt_and_scored(tmp_path: Path) -> N
     assert report["score"]["rows"] == ROWS * 4 // 5
 
 
-def test_a_strong_feature_is_no_leak() -> None:
+def test_a_strong_feature_is_no_leak_but_that_it_may_be_is_told() -> None:
     label = [number % 2 for number in range(ROWS)]
     strong = [value * 10 + noise for value, noise in zip(label, NOISE, strict=True)]
     look = look_at(read_table({"strong": strong, "noise": NOISE, "label": label}))
     assert all(one.used for one in look.columns if one.name != "label")
+    assert [note for note in look.notes if "may give the answer away" in note and "'strong'" in note]
+    assert not [note for note in look.notes if "'noise'" in note]
 
 
 def test_a_copy_of_an_amount_in_another_unit_is_a_leak() -> None:
@@ -192,6 +195,26 @@ def test_a_copy_of_an_amount_in_another_unit_is_a_leak() -> None:
         read_table({"noise": NOISE, "cents": [value * 100 for value in price], "price": price}), target="price"
     )
     assert [one.kind for one in look.columns if one.name == "cents"] == ["leak"]
+
+
+@pytest.mark.parametrize(("scale", "kind"), [(math.log, "leak"), (lambda value: value + 9 * math.sin(value), "number")])
+def test_a_copy_of_an_amount_on_another_scale_is_a_leak(scale: object, kind: str) -> None:
+    price = column(lambda draw, number: round(draw.uniform(1, 99), 2), 5)
+    table = read_table({"noise": NOISE, "other": [scale(value) for value in price], "price": price})  # type: ignore[operator]
+    assert [one.kind for one in look_at(table, target="price").columns if one.name == "other"] == [kind]
+
+
+def test_a_year_is_no_leak_of_what_grows_with_the_years() -> None:
+    table = read_table(
+        {"year": range(1900, 1900 + ROWS), "noise": NOISE, "people": [1.02**year for year in range(ROWS)]}
+    )
+    assert [one.used for one in look_at(table, target="people").columns if one.name == "year"] == [True]
+
+
+def test_a_word_that_stands_for_each_answer_is_a_leak_in_small_tables_too() -> None:
+    label = [NOISE[row] > 0 for row in range(40)]
+    look = look_at(read_table({"noise": NOISE[40:80], "alive": [["no", "yes"][one] for one in label], "label": label}))
+    assert [one.kind for one in look.columns if one.name == "alive"] == ["leak"]
 
 
 def test_repeated_patients_are_kept_together() -> None:

@@ -11,8 +11,13 @@ from handrail.core.signature import Field
 from handrail.core.values import Cell, is_blank
 
 PURE = 0.999
+# That few values stand for one answer each is no chance from this many rows on.
+FEWEST_PAIRS = 20
 FEWEST_ROWS = 50
 LINEAR = 0.9999
+APART = 0.999
+# Ranks of this many rows tell what ranks of all would.
+MOST_RANKED = 1_000
 
 
 def codes_of(cells: Sequence[Cell]) -> tuple[np.ndarray, int]:
@@ -44,7 +49,7 @@ def gives_away(cells: Sequence[Cell], answers: Sequence[Cell], label_count: int)
         for cell, answer in zip(cells, answers, strict=True)
         if not is_blank(cell) and not is_blank(answer)
     ]
-    if len(pairs) < FEWEST_ROWS or len(pairs) < 0.5 * len(cells):
+    if len(pairs) < FEWEST_PAIRS or len(pairs) < 0.5 * len(cells):
         return ""
     values = Counter(cell for cell, _ in pairs)
     if not label_count <= len(values) <= 2 * label_count:
@@ -59,7 +64,7 @@ def gives_away(cells: Sequence[Cell], answers: Sequence[Cell], label_count: int)
 
 
 def gives_away_amount(field: Field, cells: Sequence[Cell], values: np.ndarray) -> str:
-    """Why a column of numbers is the amount in another unit, "" when it is not."""
+    """Why a column of numbers is the amount in another unit or on another scale, "" when it is not."""
     if field.kind != "number":
         return ""
     column = field.parse_column(cells)
@@ -67,7 +72,41 @@ def gives_away_amount(field: Field, cells: Sequence[Cell], values: np.ndarray) -
     if both.sum() < FEWEST_ROWS or np.ptp(column[both]) == 0 or np.ptp(values[both]) == 0:
         return ""
     correlation = abs(float(np.corrcoef(column[both], values[both])[0, 1]))
-    return f"it is the answer in another unit (correlation {correlation:.6f})" if correlation > LINEAR else ""
+    if correlation > LINEAR:
+        return f"it is the answer in another unit (correlation {correlation:.6f})"
+    # What grows from row to row, as years do, keeps the order of whatever else grows.
+    if (np.diff(column[both]) >= 0).all() or (np.diff(column[both]) <= 0).all():
+        return ""
+    order = abs(_rank_correlation(column[both], values[both]))
+    return f"it is the answer on another scale (rank correlation {order:.6f})" if order > LINEAR else ""
+
+
+def tells_apart(field: Field, cells: Sequence[Cell], answers: Sequence[str | None]) -> str:
+    """How well a column of numbers alone tells two labels apart, "" where it does not do so nearly always."""
+    rows = np.unique(np.linspace(0, len(cells) - 1, min(len(cells), MOST_RANKED)).astype(int)).tolist()
+    values = field.parse_column([cells[row] for row in rows])
+    codes, _ = codes_of([answers[row] for row in rows])
+    known = np.isfinite(values) & np.array([answers[row] is not None for row in rows])
+    right = codes[known] == codes[known][0] if known.sum() >= FEWEST_ROWS else np.zeros(0, dtype=bool)
+    if min(right.sum(), (~right).sum()) < 5:
+        return ""
+    above = (_ranks(values[known])[right].mean() - (right.sum() + 1) / 2) / (~right).sum()
+    area = max(above, 1 - above)
+    return f"it alone tells the labels apart (area under the curve {area:.4f})" if area >= APART else ""
+
+
+def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Source: Spearman 1904."""
+    rows = np.linspace(0, len(one) - 1, min(len(one), MOST_RANKED)).astype(int)
+    if np.ptp(one[rows]) == 0 or np.ptp(other[rows]) == 0:
+        return 0.0
+    return float(np.corrcoef(_ranks(one[rows]), _ranks(other[rows]))[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1 on; equal values share the mean of theirs."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[places.reshape(-1)]
 
 
 def twins_of(columns: Sequence[Sequence[Cell]], rows: int) -> np.ndarray:

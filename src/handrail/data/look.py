@@ -14,7 +14,7 @@ from handrail.core.signature import Field
 from handrail.core.values import Cell, is_blank, is_missing
 from handrail.data.cleaning import notes_on_words, without_words
 from handrail.data.kinds import Seen, field_of, seen
-from handrail.data.leaks import duplicate_of, gives_away, gives_away_amount, twins_of
+from handrail.data.leaks import duplicate_of, gives_away, gives_away_amount, tells_apart, twins_of
 from handrail.data.numbers import decimal_mark, number_in
 from handrail.data.seen import ColumnLook, Look, Split
 from handrail.data.splits import chosen_split
@@ -66,6 +66,7 @@ def look_at(
     )  # fmt: skip
     notes = [*notes_on_words(table, missing), *question.notes]
     notes += [note for one in looks for note in _notes_on(one, found[one.name])]
+    notes += _notes_on_leaks(look, columns)
     return replace(look, notes=(*notes, *_notes_on_rows(cleaned, look)))
 
 
@@ -226,6 +227,20 @@ def _notes_on(look: ColumnLook, kind: Seen) -> list[str]:
         word = next(word for word in ("NA", "N/A", "null", "None") if word in look.field.choices)
         notes.append(f"'{word}' in '{look.name}' is taken as a word; --missing {word} takes it as missing")
     return notes
+
+
+def _notes_on_leaks(look: Look, columns: Mapping[str, Sequence[Cell]]) -> list[str]:
+    """Numbers that tell two labels apart alone: they may be leaks or just good, so they are used and told."""
+    if look.problem != "binary":
+        return []
+    answers = [label_of(cell, look.labels) for cell in columns[look.target]]
+    told = {
+        field.name: tells_apart(field, columns[field.name], answers)
+        for field in look.inputs()
+        if field.kind == "number"
+    }
+    wish = "if it is known only after the answer, leave it out: --kind"
+    return [f"'{name}' may give the answer away: {why}; {wish} {name}=ignore" for name, why in told.items() if why]
 
 
 def _notes_on_rows(table: Table, look: Look) -> list[str]:
