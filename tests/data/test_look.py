@@ -247,6 +247,22 @@ def test_rows_in_the_order_of_time_are_tested_on_the_latest() -> None:
     assert look.split.kind == "time"
 
 
+def test_the_latest_rows_are_the_test_where_the_newest_come_first() -> None:
+    days = [f"2024-{1 + number // 28:02d}-{1 + number % 28:02d}" for number in reversed(range(ROWS))]
+    look = look_at(read_table({"day": days, "noise": NOISE, "label": [n % 2 for n in range(ROWS)]}))
+    assert look.split.kind == "time"
+    assert "reverse order" in look.split.reason
+
+
+def test_steps_that_count_the_rows_can_be_the_time() -> None:
+    table = read_table({"t": list(range(ROWS)), "noise": NOISE, "label": [n % 2 for n in range(ROWS)]})
+    split = look_at(table, time="t").split
+    assert split.keys is not None
+    assert split.keys.tolist() == list(range(ROWS))
+    with pytest.raises(HandrailError, match="holds no dates or numbers"):
+        look_at(read_table({"t": [f"k{n}" for n in range(ROWS)], "noise": NOISE, "label": NOISE[::-1]}), time="t")
+
+
 def test_equal_rows_are_twins() -> None:
     look = look_at(read_table({"noise": [*NOISE[:60], *NOISE[:60]], "label": [n % 2 for n in range(ROWS)]}))
     assert look.twins is not None

@@ -9,6 +9,7 @@ import numpy as np
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.values import Cell, to_word
 from handrail.data.kinds import FEWEST_GROUPS, GROUP_NAME, Seen, field_of
+from handrail.data.numbers import number_in
 from handrail.data.seen import Split
 
 FEWEST_MOMENTS = 20
@@ -40,8 +41,10 @@ def chosen_split(
     for name, cells in columns.items():
         if name != target and kinds[name].kind == "date" and len(set(cells)) >= FEWEST_MOMENTS:
             moments = _moments(name, kinds, columns)
-            if not np.isnan(moments).any() and bool((np.diff(moments) >= 0).all()):
-                reason = f"the rows are in the order of '{name}': the model is tested on the latest, as it will be used"
+            steps = np.diff(moments)
+            if not np.isnan(moments).any() and ((steps >= 0).all() or (steps <= 0).all()):
+                order = "in the order" if steps.max() > 0 else "in the reverse order"
+                reason = f"the rows are {order} of '{name}': the model is tested on the latest, as it will be used"
                 return Split("time", reason, name, moments)
     if problem in ("regression", "multilabel"):
         return Split("random", "no groups and no order in time were found, so rows are drawn at random")
@@ -66,6 +69,9 @@ def _keys(cells: Sequence[Cell]) -> np.ndarray:
 
 def _moments(name: str, kinds: Mapping[str, Seen], columns: Mapping[str, Sequence[Cell]]) -> np.ndarray:
     kind = kinds[name].kind
+    if kind == "id" and all(number_in(cell) is not None for cell in columns[name]):
+        # Steps that count the rows are no input, but a time.
+        kind = "number"
     if kind not in ("date", "number"):
         raise HandrailError("data", f"'{name}' holds no dates or numbers", "give a column with the time", field="time")
     return field_of(name, kind, kinds[name], columns[name]).parse_column(columns[name])
