@@ -203,3 +203,16 @@ def test_five_thousand_rows_take_less_than_half_a_second() -> None:
     started = time.process_time()
     classification(["a", "b"], scores, words, np.array([0.5, 0.5]))
     assert time.process_time() - started < 0.5
+
+
+@pytest.mark.parametrize("rows", [20, 69, 1000])
+def test_where_nothing_is_wrong_the_interval_still_leaves_room(rows: int) -> None:
+    truth = ["ab"[row % 2] for row in range(rows)]
+    scores = np.array([[0.9, 0.1] if word == "a" else [0.1, 0.9] for word in truth])
+    metrics = classification(["a", "b"], scores, truth, np.array([0.5, 0.5]))["metrics"]
+    for name in ("accuracy", "roc_auc", "f1_macro"):
+        assert metrics[name]["high"] == metrics[name]["value"] == 1.0
+        assert metrics[name]["low"] == pytest.approx(rows / (rows + 1.96**2), rel=1e-4)
+    wrong = classification(["a", "b"], scores[:, ::-1], truth, np.array([0.5, 0.5]))["metrics"]["accuracy"]
+    assert (wrong["low"], wrong["value"]) == (0.0, 0.0)
+    assert wrong["high"] > 0

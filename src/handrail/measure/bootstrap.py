@@ -20,6 +20,12 @@ LEAST_DRAWS: Final = 40
 # Rows × draws kept in memory, four bytes each.
 MOST_WEIGHTS: Final = 10_000_000
 INTERVAL: Final = (2.5, 97.5)
+NORMAL_95: Final = 1.96
+# Measures that are shares, or means of shares: at 0 and 1 all draws are equal.
+SHARES: Final = frozenset(
+    {"accuracy", "balanced_accuracy", "f1_macro", "f1_micro", "exact_match", "hamming_loss", "roc_auc",
+     "average_precision", "coverage_90"}
+)  # fmt: skip
 
 
 def with_intervals(
@@ -36,6 +42,8 @@ def with_intervals(
     for name, measure in measures.items():
         value = float(measure(once)[0])
         low, high = (None, None) if name in without else interval(value, measure(drawn))
+        if name in SHARES and low == high and value in (0.0, 1.0):
+            low, high = wilson(value, rows)
         baseline = float(baselines[name](once)[0]) if name in baselines else math.nan
         found[name] = {"value": value, "low": low, "high": high, "baseline": baseline}
     return found
@@ -58,6 +66,15 @@ def interval(value: float, drawn: np.ndarray) -> tuple[float | None, float | Non
         return None, None
     low, high = np.percentile(known, INTERVAL)
     return min(float(low), value), max(float(high), value)
+
+
+def wilson(share: float, rows: int) -> tuple[float, float]:
+    """The 95 % interval of a share of 0 or 1: where no row is wrong, no draw of rows shows that one may be.
+
+    Source: Wilson, Probable inference, the law of succession, and statistical inference (1927).
+    """
+    width = NORMAL_95**2 / (rows + NORMAL_95**2)
+    return (0.0, width) if share == 0 else (1.0 - width, 1.0)
 
 
 def mean_of(values: np.ndarray) -> Weighted:
