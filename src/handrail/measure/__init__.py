@@ -11,7 +11,7 @@ measure is not defined, never NaN.
 | positive     | the label that `thresholds`, `curves` and `calibration` speak of                      | binary   |
 | per_class    | [{"label", "rows", "answered", "precision", "recall", "f1"}]                          | classes  |
 | confusion    | {"labels", "matrix"}: `matrix[true][answered]`; rare labels together as "(other)"     | one of n |
-| curves       | [{"label", "roc_auc", "average_precision", "roc", "precision_recall"}], ≤ 10 labels   | classes  |
+| curves       | [{"label", "roc_auc", "average_precision", "positive_share", "roc", …}], ≤ 10 labels  | classes  |
 | calibration  | [{"low", "high", "rows", "mean_probability", "share_right"}], 15 bins, filled ones    | one of n |
 | thresholds   | [{"threshold", "precision", "recall", "f1", "accuracy", "flagged", tp, fp, fn, tn}]   | binary   |
 | residuals    | {"edges", "counts"} of truth − answer                                                 | numbers  |

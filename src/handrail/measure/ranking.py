@@ -83,6 +83,7 @@ def curves(label: str, ranking: Ranking) -> dict[str, Any]:
         "label": label,
         "roc_auc": roc_auc(ranking, once)[0],
         "average_precision": average_precision(ranking, once)[0],
+        "positive_share": ranking.positive.mean() if len(ranking.positive) else None,
         "roc": roc,
         "precision_recall": precision_recall,
     }
