@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from handrail.report.html import draw
+from handrail.report.looks import STYLE
 from tests.report.samples import EVERY_PROBLEM, binary
 
 PAYLOADS = (
@@ -144,6 +145,51 @@ def test_it_is_drawn_in_less_than_a_second(make: Callable[[], dict[str, Any]]) -
     page = draw(report)
     assert time.process_time() - started < 1
     assert len(page) < 400_000
+
+
+def test_what_was_left_out_is_told_with_the_reason() -> None:
+    left_out = {"importance": "No time to shuffle.", "learning_curve": "No time to learn again."}
+    page = draw({**binary(80), "importance": [], "learning_curve": [], "left_out": left_out})
+    assert "No time to shuffle." in page
+    assert "No time to learn again." in page
+
+
+def test_the_dashed_line_of_precision_and_recall_is_the_share_of_positives() -> None:
+    report = binary(400)
+    (curve,) = report["score"]["curves"]
+    share = sum(item["rows"] for item in report["score"]["per_class"] if item["label"] == "yes") / 400
+    assert curve["positive_share"] == pytest.approx(share)
+    figure = draw(report).split("Precision–recall curve")[1].split("</svg>")[0]
+    heights = re.search(r'<polyline points="62.0,([\d.]+) 414.0,([\d.]+)" class="ideal"', figure)
+    assert heights is not None
+    assert float(heights[1]) == float(heights[2]) == pytest.approx(270 - share * 258, abs=0.1)
+
+
+def test_few_rows_are_small_dots_that_no_line_joins() -> None:
+    report = binary(400)
+    bins = [(200, 0.1, 0.1), (190, 0.5, 0.5), (2, 0.7, 0.0), (8, 0.9, 1.0)]
+    report["score"]["calibration"] = [
+        {"rows": rows, "mean_probability": said, "share_right": held} for rows, said, held in bins
+    ]
+    figure = draw(report).split('aria-label="Calibration"')[1].split("</svg>")[0]
+    line = re.search(r'<polyline points="([^"]*)" class="line"', figure)
+    assert line is not None
+    assert len(line[1].split()) == 2
+    sizes = [float(size) for size in re.findall(r' r="([\d.]+)"', figure)]
+    assert len(sizes) == 4
+    assert sizes[2] < sizes[3] < sizes[1] < sizes[0]
+
+
+def test_words_in_cells_are_not_broken_in_the_middle() -> None:
+    cells, tags = (re.search(rf"^{name}\{{[^}}]*\}}", STYLE, re.MULTILINE) for name in ("th,td", r"\.pill"))
+    assert cells is not None
+    assert "overflow-wrap:break-word" in cells[0]
+    assert tags is not None
+    assert "white-space:nowrap" in tags[0]
+
+
+def test_the_kind_of_problem_is_named() -> None:
+    assert "<dd>classification: two distinct values in 7,043 rows</dd>" in draw(binary(80))
 
 
 def test_the_same_report_gives_the_same_page() -> None:

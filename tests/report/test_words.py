@@ -81,6 +81,17 @@ def test_the_weakest_label_is_named_unless_it_has_almost_no_rows() -> None:
     assert "'b': 60 %" in verdict.weakest({"score": {"per_class": classes}})
 
 
+def test_no_label_is_called_the_weakest_where_nothing_is_wrong() -> None:
+    classes = [{"label": name, "rows": 30, "f1": 1.0, "precision": 1.0, "recall": 1.0} for name in "ab"]
+    assert verdict.weakest({"score": {"per_class": classes}}) == ""
+
+
+def test_the_learning_curve_says_what_it_measures() -> None:
+    curve = [{"rows": 100, "score": 0.6}, {"rows": 200, "score": 0.4}]
+    said = verdict.more_data({"candidates_metric": "log_loss", "learning_curve": curve})
+    assert "the log loss of quick models went from 0.600 to 0.400" in said
+
+
 @pytest.mark.parametrize("problem", EVERY_PROBLEM)
 def test_the_terminal_gets_rows_of_equal_length_and_nothing_empty(problem: str) -> None:
     for heading, rows in lines(EVERY_PROBLEM[problem]()):

@@ -49,11 +49,13 @@ stroke-linejoin:round} .ideal{fill:none;stroke:var(--soft);stroke-width:1.3;stro
 svg .count{font-size:14px;font-variant-numeric:tabular-nums} svg .over{fill:var(--on);font-weight:600}
 .key{display:inline-block;width:3px;height:14px;background:var(--trivial);vertical-align:-2px;margin-right:6px}
 table{border-collapse:collapse;width:100%;font-size:14px;line-height:1.45}
-th,td{text-align:left;padding:7px 14px 7px 0;border-bottom:1px solid var(--line);vertical-align:top}
+th,td{text-align:left;padding:7px 14px 7px 0;border-bottom:1px solid var(--line);vertical-align:top;
+overflow-wrap:break-word}
 th{color:var(--soft);font-weight:500;white-space:nowrap} tr:last-child>td{border-bottom:0}
-.num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap} .wide{min-width:14em} .name{min-width:7em}
+.num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.wide{min-width:14em;overflow-wrap:anywhere} .name{min-width:7em}
 .pill{display:inline-block;border:1px solid var(--line);border-radius:99px;padding:0 8px;
-font-size:12.5px;color:var(--soft)}
+font-size:12.5px;color:var(--soft);white-space:nowrap}
 .unused{color:var(--soft)}
 .meter{display:block;height:6px;min-width:70px;border-radius:3px;background:var(--track);margin-top:7px}
 .meter i{display:block;height:6px;border-radius:3px;background:var(--accent)}

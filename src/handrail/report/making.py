@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from handrail.report import verdict
-from handrail.report.markup import NOTHING, Child, Html, join, section, shortened, table, tag
-from handrail.report.pictures import Axis, line_chart, nice_ticks
+from handrail.report.markup import NOTHING, Child, Html, absent, join, section, shortened, table, tag
+from handrail.report.pictures import Axis, Dot, line_chart, nice_ticks
 from handrail.report.words import each, measure_of, number, percent, some
 
 MOST_CELL_CHARACTERS: Final = 300
@@ -21,6 +21,12 @@ SPLITS: Final = {
     "time": "by time: the latest rows are the test",
 }
 
+PROBLEMS: Final = {
+    "binary": "classification",
+    "multiclass": "classification",
+    "multilabel": "classification with several labels at once",
+}
+
 
 def learning(report: Mapping[str, Any]) -> Html:
     """The learning curve and what it says about more data."""
@@ -29,23 +35,22 @@ def learning(report: Mapping[str, Any]) -> Html:
         for item in each(report.get("learning_curve"))
         if isinstance(item.get("score"), int | float) and isinstance(item.get("rows"), int | float) and item["rows"] > 0
     )
+    title = "Would more data help?"
     if len(points) < 2 or points[0][0] == points[-1][0]:
-        return NOTHING
+        return absent("learning", title, some(report.get("left_out")).get("learning_curve"))
     name = str(report.get("candidates_metric") or some(report.get("score")).get("metric") or "score")
     scores = [score for _, score in points]
     ticks = nice_ticks(min(scores), max(scores))
     across = Axis("training rows (each step doubles)", points[0][0], points[-1][0], logarithmic=True)
-    words = [f"{rows:,.0f} rows: {number(score)}" for rows, score in points]
-    picture = line_chart(
-        "Learning curve", across, Axis(measure_of(name).title, ticks[0], ticks[-1]), points, dots=words
-    )
+    dots = [Dot(rows, score, f"{rows:,.0f} rows: {number(score)}") for rows, score in points]
+    picture = line_chart("Learning curve", across, Axis(measure_of(name).title, ticks[0], ticks[-1]), points, dots=dots)
     better = "higher" if measure_of(name).higher_is_better else "lower"
     hint = tag(
         "p",
         f"{measure_of(name).title} of quick models on parts of the training rows; {better} is better.",
         class_="small",
     )
-    return section("learning", "Would more data help?", verdict.more_data(report), picture, hint)
+    return section("learning", title, verdict.more_data(report), picture, hint)
 
 
 def mistakes(report: Mapping[str, Any]) -> Html:
@@ -119,8 +124,13 @@ def split(report: Mapping[str, Any]) -> Html:
     else:
         sentence = f"{test:,} of {test + (train or 0):,} rows were set aside {kind}, before anything was learnt."
     facts = [("by column", found.get("column")), ("why", found.get("reason")), ("target", report.get("target_reason")),
-             ("kind of problem", report.get("problem_reason"))]  # fmt: skip
+             ("kind of problem", _kind_of_problem(report))]  # fmt: skip
     return section("split", "How was it tested?", sentence, _facts(facts))
+
+
+def _kind_of_problem(report: Mapping[str, Any]) -> str:
+    problem, reason = (str(report.get(key) or "") for key in ("problem", "problem_reason"))
+    return ": ".join(part for part in (PROBLEMS.get(problem, problem), reason) if part)
 
 
 def leaderboard(report: Mapping[str, Any]) -> Html:
@@ -174,7 +184,7 @@ def card(report: Mapping[str, Any]) -> Html:
     """What the model is for, what it learnt from, where it ends, and how to make it again."""
     if not report:
         return NOTHING
-    name, target = report.get("name") or "the model", report.get("target") or "the target"
+    target = report.get("target") or "the target"
     base, versions, rows = some(report.get("base")), some(report.get("versions")), some(report.get("rows"))
     licence = base.get("licence") or base.get("license")
     start = ", ".join(str(part) for part in (base.get("name"), licence and f"licence {licence}") if part)
@@ -189,11 +199,23 @@ def card(report: Mapping[str, Any]) -> Html:
         ("not for", "decisions about people without somebody who looks at them, and rows of another kind or time"),
         ("made with", ", ".join(f"{package} {version}" for package, version in versions.items()) or None),
     ]
-    again = f"handrail train YOUR_FILE --target {_quoted(str(target))} --name {_quoted(str(name))}"
-    again += f" --seed {report.get('seed', 0)}"
-    line = join([tag("h3", "To make it again, from the same file with the same versions"), tag("pre", again)])
+    exact = some(report.get("asked")).get("trials") is not None
+    same = "This gives the same bytes." if exact else "Only --trials gives the same bytes: what a time allows differs."
+    heading = "To make it again, from the same file with the same versions"
+    line = join([tag("h3", heading), tag("pre", _command(report)), tag("p", same, class_="small")])
     sentence = "What somebody who is handed this model should know."
     return section("card", "Model card", sentence, _facts(facts), line)
+
+
+def _command(report: Mapping[str, Any]) -> str:
+    """What to type to train it again, with every option that was not left as it is."""
+    asked = some(report.get("asked"))
+    words = ["handrail", "train", "YOUR_FILE", "--target", report.get("target") or "the target"]
+    words += ["--name", report.get("name") or "the model", "--seed", report.get("seed", 0)]
+    for option, value in asked.items():
+        for one in value if isinstance(value, list) else [value]:
+            words += [f"--{option}"] if one is True else [f"--{option}", one]
+    return " ".join(_quoted(str(word)) for word in words)
 
 
 def _limits(report: Mapping[str, Any]) -> str:
@@ -229,6 +251,6 @@ def _is_long(found: Sequence[Mapping[str, Any]], name: str) -> bool:
 
 def _quoted(text: str) -> str:
     """A word for a shell, in quotes where it needs them."""
-    if text and all(sign.isalnum() or sign in "._-" for sign in text):
+    if text and all(sign.isalnum() or sign in "._-=" for sign in text):
         return text
     return "'" + text.replace("'", "'\\''") + "'"

@@ -66,6 +66,11 @@ def section(anchor: str, title: str, sentence: Child, *children: Child, class_: 
     return tag("section", tag("h2", title), said, *children, id=anchor, class_=class_)
 
 
+def absent(anchor: str, title: str, reason: object) -> Html:
+    """A part of the page that only says why it holds nothing; NOTHING where no reason is known."""
+    return section(anchor, title, str(reason)) if reason else NOTHING
+
+
 def table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[Child]]) -> Html:
     """A table that scrolls sideways in narrow windows; `heads` are (words, class of the column) pairs."""
     kinds = [kind or None for _, kind in heads]

@@ -46,16 +46,33 @@ class Axis:
         return percent(value) if self.as_percent else short_number(value)
 
 
+@dataclass(frozen=True)
+class Dot:
+    """A dot with words that are shown when it is pointed at."""
+
+    x: float
+    y: float
+    words: str
+    radius: float = 4
+
+
 def line_chart(
-    label: str, across: Axis, up: Axis, points: Points, *, ideal: Points = (), dots: Sequence[str] = ()
+    label: str, across: Axis, up: Axis, points: Points, *, ideal: Points = (), dots: Sequence[Dot] = ()
 ) -> Html:
-    """A line through `points`, the `ideal` dashed; `dots` are words for each point, shown when it is pointed at."""
+    """A line through `points`, the `ideal` dashed, and `dots` over them."""
     across, up, frame = _frame(across, up)
     line = tag("polyline", points=_path(points, across, up), class_="line")
     dashed = tag("polyline", points=_path(ideal, across, up), class_="ideal") if ideal else None
     marks = [
-        tag("circle", tag("title", words), cx=across.place(x), cy=up.place(y), r=4, class_="dot")
-        for (x, y), words in zip(points, dots, strict=False)
+        tag(
+            "circle",
+            tag("title", dot.words),
+            cx=across.place(dot.x),
+            cy=up.place(dot.y),
+            r=round(dot.radius, 1),
+            class_="dot",
+        )
+        for dot in dots
     ]
     return _picture(label, WIDTH, HEIGHT, frame, dashed, line, *marks)
 

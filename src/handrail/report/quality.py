@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from handrail.report import verdict
-from handrail.report.markup import NOTHING, Child, Html, figure, join, section, shortened, table, tag
-from handrail.report.pictures import Axis, bars, heat_map, histogram, line_chart, nice_ticks, scatter, spans
+from handrail.report.markup import NOTHING, Child, Html, absent, figure, join, section, shortened, table, tag
+from handrail.report.pictures import Axis, Dot, bars, heat_map, histogram, line_chart, nice_ticks, scatter, spans
 from handrail.report.words import each, measure_of, number, percent, some, with_interval
 
 MOST_FEATURES: Final = 20
 MOST_LABELS_OPEN: Final = 15
 FLAGGED_STEPS: Final = range(5, 100, 10)
+# A share of fewer rows than this says little.
+FEWEST_ROWS_JOINED: Final = 10
 OTHER: Final = "(other)"
 
 
@@ -188,20 +191,35 @@ def calibration(report: Mapping[str, Any]) -> Html:
         for (x, y), item in zip(points, bins, strict=True)
     ]
     across, up = (Axis(label, 0, 1, as_percent=True) for label in ("it said", "it happened"))
-    picture = line_chart("Calibration", across, up, points, ideal=[(0, 0), (1, 1)], dots=words)
+    most = max(item["rows"] for item in bins)
+    picture = line_chart(
+        "Calibration", across, up,
+        [point for point, item in zip(points, bins, strict=True) if item["rows"] >= FEWEST_ROWS_JOINED],
+        ideal=[(0, 0), (1, 1)],
+        dots=[Dot(x, y, said, 2.5 + 5.5 * math.sqrt(item["rows"] / most))
+              for (x, y), said, item in zip(points, words, bins, strict=True)],
+    )  # fmt: skip
     heads = (("it said", "num"), ("it happened", "num"), ("rows", "num"))
     rows = [(percent(x), percent(y), number(item["rows"])) for (x, y), item in zip(points, bins, strict=True)]
     more = tag("details", tag("summary", "As a table"), table(heads, rows))
-    hint = tag("p", "On the dashed line, 80 % means 80 of 100. Below it, the model is too sure.", class_="small")
+    hint = tag(
+        "p",
+        (
+            "On the dashed line, 80 % means 80 of 100. Below it, the model is too sure. The larger a dot, the more "
+            f"rows it stands for; those of fewer than {FEWEST_ROWS_JOINED} may lie anywhere, and are not joined."
+        ),
+        class_="small",
+    )
     return section("calibration", "Can its probabilities be believed?", verdict.calibrated(report), picture, hint, more)
 
 
 def importance(report: Mapping[str, Any]) -> Html:
     """How much worse it gets without each column."""
+    title = "What does it look at?"
     found = [item for item in each(report.get("importance")) if item.get("importance") is not None]
     useful = [item for item in found if item["importance"] > 0][:MOST_FEATURES]
     if not useful:
-        return NOTHING
+        return absent("importance", title, some(report.get("left_out")).get("importance"))
     whole = sum(item["importance"] for item in found if item["importance"] > 0)
     rows = [
         (str(item.get("name")), item["importance"], item.get("spread") or 0.0, percent(item["importance"] / whole))
@@ -213,7 +231,7 @@ def importance(report: Mapping[str, Any]) -> Html:
     words += f" {idle:,} other{'s' * (idle != 1)} made nothing worse when shuffled." if idle else ""
     return section(
         "importance",
-        "What does it look at?",
+        title,
         sentence,
         bars("Importance of columns", rows),
         tag("p", words, class_="small"),
@@ -279,7 +297,8 @@ def _pair(curve: Mapping[str, Any], *, shown: bool) -> Html:
     first = figure(f"ROC, area {number(curve.get('roc_auc'))}", line_chart("ROC curve", across, up, points, ideal=ends))
     across, up = Axis("found (recall)", 0, 1, as_percent=True), Axis("right (precision)", 0, 1, as_percent=True)
     points = list(zip(precision.get("recall") or (), precision.get("precision") or (), strict=False))
-    flagged = [(0.0, points[-1][1]), (1.0, points[-1][1])] if points else []  # precision when every row is flagged
+    share = curve.get("positive_share")  # precision when every row is flagged
+    flagged = [] if share is None else [(0.0, share), (1.0, share)]
     average = number(curve.get("average_precision"))
     second = figure(
         f"Precision and recall, average {average}",

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from handrail.report.words import each, measure_of, number, percent, some, with_interval
+from handrail.report.words import each, in_a_sentence, measure_of, number, percent, some, with_interval
 
 # A doubling of the rows that gains less than this share of the score is not worth fetching rows for.
 SMALLEST_GAIN: Final = 0.01
@@ -67,10 +67,11 @@ def more_data(report: Mapping[str, Any]) -> str:
     better = scores if measure_of(name).higher_is_better else -scores
     before = float(np.interp(math.log(rows[-1] / 2), np.log(rows), better))
     gain, noise = float(better[-1]) - before, float(np.max(-np.diff(better), initial=0.0))
-    step = f"From {rows[-1] / 2:,.0f} to {rows[-1]:,.0f} training rows, the score went from {number(abs(before))} to "
+    what = f"the {in_a_sentence(name)} of quick models"
+    step = f"From {rows[-1] / 2:,.0f} to {rows[-1]:,.0f} training rows, {what} went from {number(abs(before))} to "
     step += f"{number(abs(float(better[-1])))}"
     if rows[0] > rows[-1] / 2:
-        step = f"From {rows[0]:,.0f} to {rows[-1]:,.0f} training rows, the score moved by {number(abs(gain))}"
+        step = f"From {rows[0]:,.0f} to {rows[-1]:,.0f} training rows, {what} moved by {number(abs(gain))}"
     worth = SMALLEST_GAIN * abs(float(better[-1]))
     if gain > max(noise, worth):
         return f"More data would probably help. {step}."
@@ -104,12 +105,14 @@ _BIN_KEYS: Final = ("rows", "mean_probability", "share_right")
 
 
 def weakest(report: Mapping[str, Any]) -> str:
-    """The label it does worst on."""
+    """The label it does worst on; "" where it is right on all of them."""
     classes = [item for item in each(some(report.get("score")).get("per_class")) if item.get("rows")]
     enough = [item for item in classes if item["rows"] >= FEWEST_ROWS_OF_A_CLASS and item.get("f1") is not None]
     if len(classes) < 2 or not enough:
         return ""
     worst = min(enough, key=lambda item: float(item["f1"]))
+    if worst["f1"] == 1:
+        return ""
     found = percent(worst.get("recall"))
     right = "" if worst.get("precision") is None else f", and {percent(worst['precision'])} of such answers are right"
     return f"It is weakest on '{worst['label']}': {found} of its {worst['rows']:,} rows are found{right}."

@@ -48,6 +48,12 @@ def measure_of(name: str) -> Measure:
     return known or Measure(name, "", LOWER_IS_BETTER.search(name.casefold()) is None, False)
 
 
+def in_a_sentence(name: str) -> str:
+    """What a measure is called within a sentence: log loss, AUC."""
+    title = measure_of(name).title
+    return title if title[1:2].isupper() or not title[1:2].isalpha() else title[:1].lower() + title[1:]
+
+
 def number(value: object, digits: int = 3) -> str:
     """A number for people: three decimals near one, thousands grouped, – where there is none."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
