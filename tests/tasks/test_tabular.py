@@ -118,6 +118,14 @@ def test_stopping_keeps_the_best_so_far(home: Path) -> None:
     assert len(model.report["candidates"]) == 2
 
 
+def test_progress_calls_the_measure_as_people_do(home: Path) -> None:
+    told: list[Event] = []
+    handrail.train(customers(120), target="churned", trials=2, tell=told.append)
+    best = [event.best for event in told if isinstance(event, Progress) and event.best]
+    assert best
+    assert all(words.startswith("log loss ") for words in best)
+
+
 def test_another_seed_is_another_model(home: Path) -> None:
     first, second = (handrail.train(customers(), target="churned", trials=1, seed=seed) for seed in (0, 1))
     weights = [model.bundle.read("weights/model.onnx") for model in (first, second)]

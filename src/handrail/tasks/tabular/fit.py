@@ -18,6 +18,7 @@ from handrail.encode.columns import TableCode
 from handrail.learn.ensemble import greedy_weights
 from handrail.learn.folds import fold_numbers
 from handrail.learn.losses import best_temperature, doubt, tempered
+from handrail.report.words import in_a_sentence
 from handrail.tasks import Fitted, Job
 from handrail.tasks.tabular.candidates import Data, Piece, fit_shape, piece_from
 from handrail.tasks.tabular.encoding import fit_code
@@ -166,7 +167,7 @@ def _slice(left: float, count: int, shape: Shape) -> float:
 
 
 def _progress(job: Job, shape: Shape, data: Data, best: float, target: Target):  # type: ignore[no-untyped-def]
-    words = f"{job.plan.settings['metric']} {_shown(best, target):.4g}" if np.isfinite(best) else ""
+    words = f"{in_a_sentence(job.plan.settings['metric'])} {_shown(best, target):.4g}" if np.isfinite(best) else ""
 
     def told(fold: int) -> None:
         total = job.plan.time_s or 0.0
