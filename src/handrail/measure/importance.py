@@ -23,29 +23,33 @@ def permutation_importance(
 ) -> list[dict[str, Any]]:
     """[{"name", "importance", "spread"}], most important first: how far `score` (higher is better) falls on average.
 
-    `spread` is the standard deviation over repeats. At `deadline_s` it stops: columns that were not shuffled by then
-    are left out. Correlated columns share their importance, so a low one does not mean "of no use".
+    `spread` is the standard deviation over repeats. At `deadline_s` it stops: only repeats that shuffled every column
+    count, and [] says that there was none. Correlated columns share their importance, so a low one does not mean
+    "of no use".
     Source: Breiman, Random Forests (2001), section 10; Fisher, Rudin and Dominici, All Models are Wrong (2019).
     """
     end = None if deadline_s is None else time.monotonic() + deadline_s
     generator = np.random.default_rng(seed)
     rows = len(next(iter(columns.values()), ()))
-    falls: dict[str, list[float]] = {}
+    rounds: list[list[float]] = []
     whole = score(columns)
     for _ in range(repeats):
+        falls = []
         for name in names:
             order = generator.permutation(rows)
             if end is not None and time.monotonic() >= end:
-                return _listed(falls)
-            falls.setdefault(name, []).append(whole - score({**columns, name: columns[name][order]}))
-    return _listed(falls)
+                return _listed(names, rounds)
+            falls.append(whole - score({**columns, name: columns[name][order]}))
+        rounds.append(falls)
+    return _listed(names, rounds)
 
 
-def _listed(falls: dict[str, list[float]]) -> list[dict[str, Any]]:
+def _listed(names: Sequence[str], rounds: list[list[float]]) -> list[dict[str, Any]]:
     found = [
         {"name": name, "importance": float(np.mean(drops)), "spread": float(np.std(drops))}
-        for name, drops in falls.items()
+        for name, *drops in zip(names, *rounds, strict=True)
+        if drops
     ]
-    found.sort(key=lambda item: -float(item["importance"]))  # type: ignore[arg-type]
+    found.sort(key=lambda item: -float(item["importance"]))
     result: list[dict[str, Any]] = rounded(found)
     return result

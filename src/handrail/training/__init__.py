@@ -21,6 +21,7 @@ from handrail.training.asked import (
     checked_order,
     machine,
     name_for,
+    options_asked,
     problem_of,
     recognised,
     refuse_too_large,
@@ -87,6 +88,8 @@ def train(
     parts = set_apart(table, look, test, test_share, seed, header=header, separator=separator)
     for note in parts.notes:
         tell(Warned(note))
+    asked = options_asked(order, kinds=kinds, task=task, test=test, test_share=test_share, group=group,
+                          time_column=time_column, missing=missing, header=header, separator=separator)  # fmt: skip
     deadline = Deadline(plan.time_s, started)
     with held(store.run(run_key(look, parts, order, plan))) as run:
         if not resume:
@@ -104,7 +107,7 @@ def train(
             model = load(draft, threads=machine().cores)
             scores = replayed(model, parts.replay, fitted)
             files = {**fitted.files, "examples.json": to_json(example_rows(model, parts.replay, scores))}
-            report = findings(model, parts, scores, fitted, table.notes, deadline)
+            report = findings(model, parts, scores, fitted, table.notes, deadline, asked=asked)
             write_bundle(draft, manifest, {**files, **drawn(report)})
             model.check()
             published = store.publish(draft, called)

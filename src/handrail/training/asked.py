@@ -6,8 +6,10 @@ import math
 import os
 import re
 import unicodedata
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 from handrail.core.bundle import MODEL_NAME
 from handrail.core.errors import HandrailError, did_you_mean, listed
@@ -71,6 +73,30 @@ def without_gaps(test: Table, look: Look, tell: Tell) -> Table:
         raise HandrailError("data", said, "fill these cells", where=test.source, field=named[0])
     tell(Warned(f"{said}: they are left out"))
     return test.select([row for row in range(len(test)) if row not in left_out])
+
+
+def options_asked(
+    order: Order,
+    *,
+    kinds: Mapping[str, str] | None,
+    missing: Sequence[str],
+    test: object,
+    header: bool | None,
+    **others: object,
+) -> dict[str, Any]:
+    """Option of the command line → value, for each that was not left as it is: what makes the model again."""
+    asked = {
+        "kind": [f"{name}={kind}" for name, kind in (kinds or {}).items()],
+        "effort": None if order.effort == Order.effort else order.effort,
+        "time": None if order.time_s is None else f"{order.time_s:g}s",
+        "trials": order.trials,
+        **{name.replace("_", "-"): value for name, value in others.items()},
+        "test": None if test is None else "YOUR_TEST_FILE",
+        "missing": list(missing),
+        "header": header or None,
+        "no-header": True if header is False else None,
+    }
+    return {option: value for option, value in asked.items() if value not in (None, [])}
 
 
 def name_for(source: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import numpy as np
 from handrail.core.bundle import to_json
 from handrail.core.signature import Columns
 from handrail.core.values import Cell
-from handrail.data.look import Look
+from handrail.data.look import Look, usable_rows
 from handrail.data.table import Table
+from handrail.data.targets import parts_of
 from handrail.measure.importance import permutation_importance
 from handrail.model import Model
 from handrail.report.html import draw
@@ -27,6 +28,8 @@ MOST_MISTAKES = 10
 IMPORTANCE_SHARE = 0.4
 IMPORTANCE_MOST_S = 8.0
 SMALLEST_PROBABILITY = 1e-7
+# From this probability on, a label of several is given.
+SAID_FROM = 0.5
 
 
 def findings(
@@ -36,10 +39,13 @@ def findings(
     fitted: Fitted,
     reading_notes: Sequence[str],
     deadline: Deadline,
+    *,
+    asked: dict[str, Any],
 ) -> dict[str, Any]:
     """The report of a model whose export gave `scores` to `parts.replay`. No times in it, so that it is repeatable."""
     manifest, look = model.manifest, parts.look
     judged, judged_scores = _judged(parts, scores, fitted)
+    importance = _importance(model, look, judged, deadline)
     return {
         "format": 1,
         "name": manifest.name,
@@ -59,8 +65,10 @@ def findings(
         "candidates": list(fitted.candidates),
         "candidates_metric": fitted.metric,
         "learning_curve": list(fitted.learning_curve),
-        "importance": _importance(model, judged, deadline),
+        "importance": importance,
+        "left_out": _left_out(model, fitted, importance),
         "mistakes": _mistakes(model, look, judged, judged_scores),
+        "asked": asked,
         "plan": manifest.plan,
         "seed": manifest.seed,
         "versions": manifest.versions,
@@ -95,62 +103,88 @@ def _repeated(model: Model, parts: Parts) -> list[str]:
     return [f"{again:,} of {len(parts.test):,} test rows are equal to training rows: the score flatters a little"]
 
 
-def _importance(model: Model, judged: Table, deadline: Deadline) -> list[dict[str, Any]]:
-    """How much worse the answers get when one column is shuffled; [] where there is one column only."""
-    names = model.signature.names()
-    if len(names) < 2:
+def _left_out(model: Model, fitted: Fitted, importance: list[dict[str, Any]]) -> dict[str, str]:
+    """What the report does not hold for want of time, by the report's key, in a sentence each."""
+    found = {}
+    if not fitted.learning_curve:
+        found["learning_curve"] = "There was not time enough to learn from parts of the rows, too; more --time is."
+    if not importance and len(model.signature.inputs) > 1:
+        found["importance"] = "There was not time enough to shuffle every column; more --time is."
+    return found
+
+
+def _importance(model: Model, look: Look, judged: Table, deadline: Deadline) -> list[dict[str, Any]]:
+    """How much worse the answers get when one column is shuffled; [] where there is one column only, or no time."""
+    names, known = model.signature.names(), usable_rows(judged, look)
+    if len(names) < 2 or not known:
         return []
-    rows = np.linspace(0, len(judged) - 1, min(len(judged), MOST_IMPORTANCE_ROWS)).astype(int)
-    sample = judged.select(rows.tolist())
-    loss = _loss(model, sample.columns[model.signature.output.name])
+    places = np.linspace(0, len(known) - 1, min(len(known), MOST_IMPORTANCE_ROWS)).astype(int)
+    sample = judged.select([known[place] for place in places])
+    loss = _loss(model, look, sample.columns[look.target])
     left_s = deadline.left()
     allowed_s = min(IMPORTANCE_SHARE * left_s, IMPORTANCE_MOST_S) if math.isfinite(left_s) else None
     columns = model.signature.columns_of_table(sample.columns)
     return permutation_importance(lambda some: -loss(some), columns, names, repeats=3, seed=0, deadline_s=allowed_s)
 
 
-def _loss(model: Model, truth: Sequence[Cell]) -> Callable[[Columns], float]:
-    """Mean log loss of the right labels, or root mean squared error."""
-    output = model.signature.output
-    if output.kind == "number":
-        values = np.array([float(str(cell)) if isinstance(cell, str) else cell for cell in truth], dtype=np.float64)
+def _loss(model: Model, look: Look, truth: Sequence[Cell]) -> Callable[[Columns], float]:
+    """Root mean squared error, or mean log loss of what is right; over all labels where several may be."""
+    if look.problem == "regression":
+        values = look.target_field.parse_column(truth)
         return lambda columns: float(np.sqrt(np.mean((model.scores(columns)[:, 0] - values) ** 2)))
-    place = {label: index for index, label in enumerate(output.labels)}
-    known = [(row, place[str(cell)]) for row, cell in enumerate(truth) if str(cell) in place]
-    rows, labels = [row for row, _ in known], [label for _, label in known]
+    right = _right(look, truth)
 
     def log_loss(columns: Columns) -> float:
-        right = np.maximum(model.scores(columns)[rows, labels], SMALLEST_PROBABILITY)
-        return float(-np.mean(np.log(right)))
+        scores = model.scores(columns)
+        given = np.where(right, scores, 1.0 - scores) if look.problem == "multilabel" else scores[right]
+        return float(-np.mean(np.log(np.maximum(given, SMALLEST_PROBABILITY))))
 
     return log_loss
 
 
+def _right(look: Look, truth: Sequence[Cell]) -> np.ndarray:
+    """`(rows, labels)` whether the label is right."""
+    if look.problem == "multilabel":
+        sets = [set(parts_of(cell, look.label_separator)) for cell in truth]
+    else:
+        sets = [{word} for word in look.target_field.parse_column(truth)]
+    return np.array([[label in words for label in look.labels] for words in sets], dtype=bool)
+
+
 def _mistakes(model: Model, look: Look, judged: Table, scores: np.ndarray) -> list[dict[str, Any]]:
     """The answers that were wrong and most sure of themselves, or furthest off."""
-    truth = look.target_field.parse_column(judged.columns[look.target])
-    if look.problem == "multilabel":
-        return []
-    if look.problem == "regression":
-        off = np.abs(scores[:, 0] - truth.astype(np.float64))
-        worst = np.argsort(-off, kind="stable")[:MOST_MISTAKES]
-        return [
-            {"row": _row(model, judged, row), "truth": float(truth[row]), "answer": float(f"{scores[row, 0]:.6g}")}
-            for row in worst.tolist()
-        ]
-    labels = np.array(model.signature.output.labels, dtype=object)
-    answers, sure = labels[scores.argmax(axis=1)], scores.max(axis=1)
-    wrong = np.flatnonzero(answers != truth)
-    worst = wrong[np.argsort(-sure[wrong], kind="stable")][:MOST_MISTAKES]
+    find = {"regression": _furthest_off, "multilabel": _wrong_sets}.get(look.problem, _wrong_labels)
     return [
-        {
-            "row": _row(model, judged, row),
-            "truth": truth[row],
-            "answer": answers[row],
-            "probability": round(float(sure[row]), 4),
-        }
-        for row in worst.tolist()
+        {"row": _row(model, judged, row), **found} for row, found in find(look, judged.columns[look.target], scores)
     ]
+
+
+def _furthest_off(look: Look, cells: Sequence[Cell], scores: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
+    truth = look.target_field.parse_column(cells)
+    for row in np.argsort(-np.abs(scores[:, 0] - truth), kind="stable")[:MOST_MISTAKES].tolist():
+        yield row, {"truth": float(truth[row]), "answer": float(f"{scores[row, 0]:.6g}")}
+
+
+def _wrong_labels(look: Look, cells: Sequence[Cell], scores: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
+    truth = look.target_field.parse_column(cells)
+    answers, sure = np.array(look.labels, dtype=object)[scores.argmax(axis=1)], scores.max(axis=1)
+    wrong = np.flatnonzero(answers != truth)
+    for row in wrong[np.argsort(-sure[wrong], kind="stable")][:MOST_MISTAKES].tolist():
+        yield row, {"truth": truth[row], "answer": answers[row], "probability": round(float(sure[row]), 4)}
+
+
+def _wrong_sets(look: Look, cells: Sequence[Cell], scores: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
+    """How sure it was is told of the label that it was most wrong about."""
+    off = np.abs(scores - _right(look, cells)).max(axis=1)
+    wrong = np.flatnonzero(off > SAID_FROM)
+    for row in wrong[np.argsort(-off[wrong], kind="stable")][:MOST_MISTAKES].tolist():
+        said = [label for label, score in zip(look.labels, scores[row], strict=True) if score >= SAID_FROM]
+        true = parts_of(cells[row], look.label_separator)
+        yield row, {"truth": _in_words(true), "answer": _in_words(said), "probability": round(float(off[row]), 4)}
+
+
+def _in_words(labels: Sequence[str]) -> str:
+    return ", ".join(labels) or "none of them"
 
 
 def _row(model: Model, table: Table, row: int) -> dict[str, Cell]:
