@@ -417,6 +417,28 @@ def test_a_file_without_a_header_gets_names() -> None:
     assert len(found) == 30
 
 
+def test_words_and_years_are_a_header() -> None:
+    rows = "".join(f"land {number % 7},{number}.5,{number * 3 % 11}.25,{number * 5 % 13}\n" for number in range(30))
+    found = table("name,2019,2020,2021\n" + rows)
+    assert list(found.columns) == ["name", "2019", "2020", "2021"]
+    assert len(found) == 30
+
+
+def test_a_row_that_holds_years_is_no_header() -> None:
+    assert len(table("".join(f"land{row},{1950 + row},{1951 + row}\n" for row in range(30)))) == 30
+
+
+def test_an_error_says_how_the_file_was_read() -> None:
+    error = refused("".join("1;x\n" for _ in range(30)))
+    assert "the separator is ';'" in error.mend
+    assert "there is no header" in error.mend
+
+
+def test_a_cell_that_is_off_is_named_by_file_and_line() -> None:
+    content = "# made by hand\n" + numbers(["x", "y"] * 50, size=[*map(str, range(50, 149)), "inf"])
+    assert refused(content).where == "rows.csv, line 102 (row 100, column 'size')"
+
+
 def test_quote_marks_that_enclose_nothing_are_kept() -> None:
     rows = "".join(f'he said "hm number {number}\t{number % 2}\n' for number in range(30))
     found = table(rows, "x.tsv")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from handrail.core.errors import HandrailError
@@ -19,6 +21,7 @@ LONGEST_CELL: Final = 2**20
 LONGEST_NAME: Final = 200
 SNIFFED_LINES: Final = 200
 MOST_REPAIRS: Final = 5
+YEAR: Final = re.compile(r"1[89]\d\d|20\d\d")
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def has_header(rows: Sequence[Sequence[str]]) -> bool:
     if any(_names_numbers(cell, column) for cell, column in zip(cells, columns, strict=True)) or _counts(cells):
         return True
     if any(NUMBER.fullmatch(cell) for cell in cells):
-        return False
+        return _years(cells, columns)
     if len({cell.casefold() for cell in cells}) < len(cells):
         return False
     if len(cells) <= 3 and not all(len(cell) <= LONGEST_NAME and len(cell.split()) <= 8 for cell in cells):
@@ -126,6 +129,21 @@ def _counts(cells: Sequence[str]) -> bool:
     """Whether the cells are 0, 1, 2, 3 and so on, as data frames name columns that nobody named."""
     counts = (list(map(str, range(start, start + len(cells)))) for start in (0, 1))
     return len(cells) > 3 and any(list(cells) == count for count in counts)
+
+
+def _years(cells: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
+    """Whether words and years, one after the other, stand above what are no years: 'name, 2019, 2020'."""
+    years = [int(cell) for cell in cells if YEAR.fullmatch(cell)]
+    words = [place for place, cell in enumerate(cells) if cell and not NUMBER.fullmatch(cell)]
+    if (
+        len(years) < 2
+        or not words
+        or len(years) + len(words) < len(cells)
+        or any(cells[place] in columns[place] for place in words)
+    ):
+        return False
+    below = [value for cell, column in zip(cells, columns, strict=True) if YEAR.fullmatch(cell) for value in column]
+    return len({after - before for before, after in pairwise(years)} - {0}) == 1 and not all(map(YEAR.fullmatch, below))
 
 
 def repaired_names(names: Sequence[str], notes: list[str]) -> list[str]:

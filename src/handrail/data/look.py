@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -26,6 +27,8 @@ __all__ = ["ColumnLook", "Look", "Split", "look_at", "usable_rows"]
 MOST_COLUMNS: Final = 10_000
 ASKABLE_KINDS: Final = ("number", "boolean", "date", "category", "text", "ignore")
 MOST_REASONS: Final = 5
+MOST_NOTES: Final = 3
+ROW: Final = re.compile(r"row ([\d,]+), column")
 NOT_USED: Final = ("id", "constant", "empty")
 
 
@@ -41,33 +44,10 @@ def look_at(
 ) -> Look:
     """The look of a table. Raises HandrailError ("data") where nothing can be learnt from it."""
     _refuse_shape(table)
-    cleaned = without_words(table, missing)
-    columns = cleaned.columns
-    asked = _checked_kinds(kinds or {}, columns)
-    decimal = decimal_mark(columns, table.separator)
-    found = {name: _seen_as(name, cells, asked.get(name), decimal) for name, cells in columns.items()}
-    name, target_reason = named_target(target, list(columns)) if target else guessed_target(found)
-    others = [other for other in columns if other != name and asked.get(other) != "ignore"]
-    inputs = [other for other in others if found[other].kind not in NOT_USED]
-    if not inputs:
-        raise _nothing_left(name, {other: found[other] for other in others}, columns)
-    all_text = all(found[other].kind == "text" for other in inputs)
-    question = question_of(name, found[name], columns[name], problem, all_text=all_text, lists=name in table.lists)
-    looks = _columns(columns, found, asked, name, question, inputs)
-    used = [look.name for look in looks if look.used]
-    if not used:
-        aside = {look.name: Seen(look.kind, look.reason) for look in looks if look.name in others}
-        raise _nothing_left(name, aside, columns)
-    look = Look(
-        len(table), tuple(looks), name, target_reason, question.problem, question.reason,  # type: ignore[arg-type]
-        _target_field(name, found[name], question, columns[name]), question.labels,
-        chosen_split(columns, found, name, question.problem, group, time), (), fingerprint(columns),
-        question.separator, twins_of([columns[other] for other in used], len(table)),
-    )  # fmt: skip
-    notes = [*notes_on_words(table, missing), *question.notes]
-    notes += [note for one in looks for note in _notes_on(one, found[one.name])]
-    notes += _notes_on_leaks(look, columns)
-    return replace(look, notes=(*notes, *_notes_on_rows(cleaned, look)))
+    try:
+        return _look(table, target, kinds or {}, problem, group, time, missing)
+    except HandrailError as error:
+        raise _placed(error, table) from error
 
 
 def usable_rows(table: Table, look: Look) -> list[int]:
@@ -105,6 +85,54 @@ def _refuse_shape(table: Table) -> None:
     if len(table.columns) > MOST_COLUMNS:
         problem = f"{len(table.columns):,} columns; at most {MOST_COLUMNS:,} are looked at"
         raise HandrailError("data", problem, "leave columns out that cannot matter", where=table.source)
+
+
+def _look(
+    table: Table,
+    target: str | None,
+    kinds: Mapping[str, str],
+    problem: str | None,
+    group: str | None,
+    time: str | None,
+    missing: Sequence[str],
+) -> Look:
+    cleaned = without_words(table, missing)
+    columns = cleaned.columns
+    asked = _checked_kinds(kinds, columns)
+    decimal = decimal_mark(columns, table.separator)
+    found = {name: _seen_as(name, cells, asked.get(name), decimal) for name, cells in columns.items()}
+    name, target_reason = named_target(target, list(columns)) if target else guessed_target(found)
+    others = [other for other in columns if other != name and asked.get(other) != "ignore"]
+    inputs = [other for other in others if found[other].kind not in NOT_USED]
+    if not inputs:
+        raise _nothing_left(name, {other: found[other] for other in others}, columns)
+    all_text = all(found[other].kind == "text" for other in inputs)
+    question = question_of(name, found[name], columns[name], problem, all_text=all_text, lists=name in table.lists)
+    looks = _columns(columns, found, asked, name, question, inputs)
+    used = [look.name for look in looks if look.used]
+    if not used:
+        aside = {look.name: Seen(look.kind, look.reason) for look in looks if look.name in others}
+        raise _nothing_left(name, aside, columns)
+    look = Look(
+        len(table), tuple(looks), name, target_reason, question.problem, question.reason,  # type: ignore[arg-type]
+        _target_field(name, found[name], question, columns[name]), question.labels,
+        chosen_split(columns, found, name, question.problem, group, time), (), fingerprint(columns),
+        question.separator, twins_of([columns[other] for other in used], len(table)),
+    )  # fmt: skip
+    notes = [*notes_on_words(table, missing), *question.notes]
+    notes += [note for one in looks for note in _notes_on(one, found[one.name])]
+    notes += _notes_on_leaks(look, columns)
+    return replace(look, notes=(*notes, *_notes_on_rows(cleaned, look)))
+
+
+def _placed(error: HandrailError, table: Table) -> HandrailError:
+    """The error with file and line where it names a row, and with what was noticed when the file was read."""
+    row = ROW.match(error.where or "")
+    where = error.where or (table.source if table.lines else None)
+    if row is not None and table.lines:
+        where = f"{table.source}, line {table.lines[int(row[1].replace(',', '')) - 1]:,} ({error.where})"
+    mend = error.mend + (f"; as the file was read, {'; '.join(table.notes[:MOST_NOTES])}" if table.notes else "")
+    return HandrailError(error.code, error.problem, mend, where=where, field=error.field)
 
 
 def _checked_kinds(kinds: Mapping[str, str], columns: Mapping[str, Sequence[Cell]]) -> dict[str, str]:
