@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check format benchmark clean
+.PHONY: setup demo test soak check format benchmark clean
 
 setup: .venv/ready
 
@@ -17,6 +17,9 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+soak: setup
+	$(BIN)/python -m tests.rig.soak
 
 check: setup
 	$(BIN)/ruff format --check .

@@ -196,15 +196,16 @@ class Soaked:
 async def soak(server: Server, asks: Sequence[Ask], load: Load, *, warm_s: float) -> Soaked:
     """Load with errors and clients that leave; what is held after `warm_s` of it, at rest, is the base."""
     await openly(server.port, asks, dataclasses.replace(load, seconds=warm_s, seed=load.seed + 1))
-    at_first = await _at_rest(server)
+    at_first = await at_rest(server)
     counts, samples = await asyncio.gather(
         openly(server.port, asks, load),
         watching(server.pid, seconds=load.seconds, every_s=max(0.2, load.seconds / 500)),
     )
-    return Soaked(counts, at_first, await _at_rest(server), growth(samples))
+    return Soaked(counts, at_first, await at_rest(server), growth(samples))
 
 
-async def _at_rest(server: Server) -> Sample:
+async def at_rest(server: Server) -> Sample:
+    """What a server holds when nobody has asked for a moment."""
     await asyncio.sleep(REST_S)
     return sampled(server.pid, 0.0)
 

@@ -20,6 +20,8 @@ class Sample:
 
     at_s: float
     memory_bytes: int
+    # Of the first of them alone: the gateway.
+    root_bytes: int
     descriptors: int
     threads: int
     processes: int
@@ -42,6 +44,7 @@ def sampled(root: int, at_s: float) -> Sample:
     return Sample(
         at_s,
         sum(map(_memory_bytes, members)),
+        _memory_bytes(root),
         sum(_entries(pid, "fd") for pid in members),
         sum(_entries(pid, "task") for pid in members),
         len(members),

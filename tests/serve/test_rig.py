@@ -181,7 +181,7 @@ def test_answers_are_close_when_only_last_digits_differ(found: object, right: ob
 
 
 def test_growth_is_the_slope_after_the_warm_up() -> None:
-    samples = [Sample(at, 2**20 * (100 if at < 10 else 50 + at), 20 - at // 50, 4, 2) for at in range(100)]
+    samples = [Sample(at, 2**20 * (100 if at < 10 else 50 + at), 2**20, 20 - at // 50, 4, 2) for at in range(100)]
     found = growth(samples, after_s=10)
     assert found.memory_mb_per_h == pytest.approx(3600)
     assert found.memory_mb == pytest.approx(89)
