@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,20 @@ def test_json_is_read_strictly(raw: bytes, said: str) -> None:
 
 def test_brackets_inside_texts_are_not_depth() -> None:
     assert strict_json(b'["' + b"[" * 500 + b'\\""]', Path("x"), "m") == ["[" * 500 + '"']
+
+
+@pytest.mark.parametrize("text", [b'"\\\\"', b'"\\\\\\""', b'"]]]"', b'""', b'"\\u005b"'])
+def test_depth_is_counted_behind_texts_with_escapes(text: bytes) -> None:
+    deep, shallow = (b"[" + text + b"," + b"[" * more + b"]" * more + b"]" for more in (64, 63))
+    assert strict_json(shallow, Path("x"), "m")
+    with pytest.raises(HandrailError, match="deeper than 64"):
+        strict_json(deep, Path("x"), "m")
+
+
+@pytest.mark.parametrize("filler", [b'\\"', b'"', b"\\", b"[]", b'"[" '], ids=range(5))
+def test_any_eight_megabytes_are_judged_at_once(filler: bytes) -> None:
+    raw = b"[" + b"[]," * 70 + b'"' + filler * (8 * 2**20 // len(filler))
+    started = time.process_time()
+    with pytest.raises(HandrailError):
+        strict_json(raw, Path("x"), "m")
+    assert time.process_time() - started < 1.0
