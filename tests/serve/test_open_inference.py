@@ -14,10 +14,12 @@ import tritonclient.http as triton
 from hypothesis import given
 from hypothesis import strategies as some
 
-from handrail.core.signature import Field, Output
+from handrail.core.errors import HandrailError
+from handrail.core.signature import Field, Output, Signature
 from handrail.model import Model
 from handrail.serve.app import App
-from handrail.serve.formats.tensors import NUMBERS, cells_of, from_bytes, from_list, parts_of, to_bytes
+from handrail.serve.formats.rows import compiled
+from handrail.serve.formats.tensors import NUMBERS, cells_of, from_bytes, from_list, parts_of, to_bytes, values_of
 from tests.serve.bundles import ROW, ROWS, make_bundle
 from tests.serve.served import Ask, Served, serving, within
 
@@ -132,6 +134,7 @@ def test_one_tensor_may_hold_all_inputs_where_all_are_numbers(tmp_path: Path, mo
         (Output("y", "number"), ["value", "low", "high"]),
         (Output("y", "label", ("a", "b")), ["label", "probability", "probabilities"]),
         (Output("y", "labels", ("a", "b")), ["labels", "probabilities"]),
+        (Output("y", "vector", size=3), ["vector"]),
     ],
 )
 def test_every_kind_of_output_has_its_tensors(output: Output, names: list[str]) -> None:
@@ -142,14 +145,37 @@ def test_every_kind_of_output_has_its_tensors(output: Output, names: list[str]) 
         "label": "a",
         "probability": 0.5,
         "labels": ["a", "b"],
+        "vector": [1.0, 2.0, 3.0],
         "probabilities": {"a": 0.5, "b": 0.5},
     }
     parts = parts_of(output)
     assert [part.name for part in parts] == names
     for part in parts:
         cells = cells_of(part, [answer] * 2, "|")
-        assert len(cells) == 2 * (part.width or 1)
+        assert len(cells) == 2 * (part.size or 1)
         assert part.name != "labels" or cells == ["a|b", "a|b"]
+
+
+VECTORS = Signature((Field("a", "vector", size=2), Field("b", "vector", size=1)), Output("y", "vector", size=2))
+FLAT = [[struct.pack("<2f", 1, 2), struct.pack("<f", 3)], [struct.pack("<2f", 4, 5), struct.pack("<f", 6)]]
+
+
+def test_vectors_come_as_a_tensor_each_or_side_by_side() -> None:
+    check = compiled(VECTORS)
+    a = from_list("a", "FP32", (2, 2), [[1, 2], [4, 5]])
+    b = from_bytes("b", "FP64", (2, 1), struct.pack("<2d", 3, 6))
+    assert values_of([b, a], VECTORS, check, 9) == FLAT
+    assert values_of([from_list("x", "FP32", (2, 3), [1, 2, 3, 4, 5, 6])], VECTORS, check, 9) == FLAT
+    assert check([{"a": [1, 2], "b": [3]}, {"a": [4, 5], "b": [6]}]) == FLAT
+    for tensors, said in (
+        ([a], "tensor 'b' is missing"),
+        ([a, from_list("c", "FP32", (2,), [1, 2])], "no input is called 'c'"),
+        ([a, from_list("b", "FP32", (2, 2), [1, 2, 3, 4])], r"expected the shape \[rows, 1\]"),
+        ([a, from_list("b", "FP32", (2, 1), [1, None])], "row 2: field 'b': expected a list of 1 numbers"),
+        ([a, from_list("b", "FP64", (2, 1), [1, 1e39])], "row 2: field 'b': expected a list of 1 numbers"),
+    ):
+        with pytest.raises(HandrailError, match=said):
+            values_of(tensors, VECTORS, check, 9)
 
 
 @given(some.lists(some.text(max_size=20), max_size=9))

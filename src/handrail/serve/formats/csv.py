@@ -50,11 +50,15 @@ def answers_of(answers: Sequence[bytes], output: Output) -> bytes:
 
 
 def _header(output: Output) -> list[str]:
+    if output.kind == "vector":
+        return [f"{output.name}_{place}" for place in range(output.size)]
     second = {"number": ["low", "high"], "labels": [], "label": ["probability"]}[output.kind]
     return [f"predicted_{output.name}", *second, *(f"probability_{label}" for label in _shown(output))]
 
 
 def _cells(answer: dict[str, Any], output: Output) -> list[Any]:
+    if output.kind == "vector":
+        return answer["vector"]  # type: ignore[no-any-return]
     if output.kind == "number":
         return [answer.get("value"), answer.get("low"), answer.get("high")]
     first = [output.separator.join(answer["labels"])] if output.kind == "labels" else [answer["label"]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from handrail.core.errors import HandrailError, listed
@@ -12,16 +14,39 @@ NUMERIC = ("number", "boolean")
 
 
 def takes_matrix(signature: Signature) -> bool:
-    """True where every input is a number or a boolean."""
-    return all(field.kind in NUMERIC for field in signature.inputs)
+    """True where every input is a number or a boolean, or a vector."""
+    return signature.takes_vectors() or all(field.kind in NUMERIC for field in signature.inputs)
+
+
+def width_of(signature: Signature) -> int:
+    """The columns that a matrix of rows has: one for each input, as many as it holds for a vector."""
+    return sum(field.size or 1 for field in signature.inputs)
 
 
 def values_of(matrix: np.ndarray, signature: Signature) -> list[Values]:
-    """The rows of a matrix `(rows, inputs)` of any numbers, checked. Raises HandrailError that names row and field."""
-    inputs = len(signature.inputs)
-    if matrix.ndim != 2 or matrix.shape[1] != inputs:
-        problem = f"expected an array of shape (rows, {inputs}), received {matrix.shape}"
-        raise HandrailError("data", problem, f"send one column for each of {listed(signature.names())}, in this order")
+    """The rows of a matrix `(rows, width)` of any numbers, checked. Raises HandrailError that names row and field."""
+    if matrix.ndim != 2 or matrix.shape[1] != width_of(signature):
+        problem = f"expected an array of shape (rows, {width_of(signature)}), received {matrix.shape}"
+        raise HandrailError("data", problem, f"send columns for each of {listed(signature.names())}, in this order")
+    return _vectors(matrix, signature) if signature.takes_vectors() else _numbers(matrix, signature)
+
+
+def _vectors(matrix: np.ndarray, signature: Signature) -> list[Values]:
+    with np.errstate(over="ignore"):
+        vectors = matrix.astype("<f4")
+    off = ~np.isfinite(vectors).all(axis=1)
+    if off.any():
+        raise _refusal(matrix, int(off.argmax()), signature)
+    return [[part.tobytes() for part in parts] for parts in zip(*_split(vectors, signature), strict=True)]
+
+
+def _split(matrix: np.ndarray, signature: Signature) -> list[np.ndarray]:
+    """The columns of each input: `(rows, size)` for a vector."""
+    ends = np.cumsum([field.size or 1 for field in signature.inputs])
+    return np.split(matrix, ends[:-1], axis=1)
+
+
+def _numbers(matrix: np.ndarray, signature: Signature) -> list[Values]:
     numbers = matrix.astype(np.float64)
     missing = np.isnan(numbers)
     off = np.isinf(numbers) | _missing_where_needed(missing, signature) | _no_booleans(numbers, missing, signature)
@@ -45,9 +70,10 @@ def _no_booleans(numbers: np.ndarray, missing: np.ndarray, signature: Signature)
     return off
 
 
-def _refusal(numbers: np.ndarray, place: int, signature: Signature) -> HandrailError:
+def _refusal(matrix: np.ndarray, place: int, signature: Signature) -> HandrailError:
     """What the signature says about the first row that is off."""
-    cells = [None if cell != cell else cell for cell in numbers[place].tolist()]  # noqa: PLR0124 - NaN is not itself
+    parts = [part[0].tolist() for part in _split(matrix[place : place + 1], signature)]
+    cells = parts if signature.takes_vectors() else [None if math.isnan(part[0]) else part[0] for part in parts]
     try:
         signature.columns_of_rows([dict(zip(signature.names(), cells, strict=True))])
     except HandrailError as error:

@@ -31,7 +31,7 @@ def call_of(
     kind = JSON if given == JSON else _kind(given)
     if kind == JSON:
         rows, many = json.rows_of(body, signature)
-    elif kind == b"multipart/form-data":
+    elif kind == b"multipart/form-data" and takes_words(signature):
         rows, many = [multipart.row_of(body, given)], False
     elif kind == b"text/plain" and takes_text(signature):
         rows, many = [_text(body)], False
@@ -67,11 +67,17 @@ def takes_text(signature: Signature) -> bool:
     return len(signature.inputs) == 1 and signature.inputs[0].kind == "text"
 
 
+def takes_words(signature: Signature) -> bool:
+    """True where a row can be written as one text for each field, as tables and forms do."""
+    return not signature.takes_vectors()
+
+
 def kinds_read(signature: Signature) -> list[str]:
     """The kinds of body that are read for a model."""
+    words = ["text/csv", "multipart/form-data"] if takes_words(signature) else []
     text = ["text/plain"] if takes_text(signature) else []
     array = ["application/x-npy"] if takes_matrix(signature) else []
-    return ["application/json", "text/csv", "multipart/form-data", *text, *array]
+    return ["application/json", *words, *text, *array]
 
 
 def prefers_csv(accept: bytes) -> bool:
@@ -96,7 +102,7 @@ def _wish(part: bytes) -> tuple[bytes, float]:
 def _table(kind: bytes, body: bytes, signature: Signature) -> Table | None:
     """What reads a body of many rows that is no JSON; None where it is of another kind."""
     if kind == b"text/csv":
-        return csv.values_of
+        return csv.values_of if takes_words(signature) else None
     if kind == b"application/x-npy" or (kind == b"application/octet-stream" and body.startswith(npy.MAGIC)):
         return npy.values_of if takes_matrix(signature) else None
     return None

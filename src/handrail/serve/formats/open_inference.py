@@ -25,6 +25,7 @@ from handrail.serve.formats.tensors import (
     from_bytes,
     from_list,
     input_datatype,
+    input_shape,
     parts_of,
     shape_of,
     to_bytes,
@@ -57,7 +58,7 @@ def call_of(request: Request, version: Version, limits: Limits) -> Call:
     asked = json.parsed(head)
     if not isinstance(asked, dict):
         raise _refused(f"expected an object with inputs, received {described(asked)}")
-    wishes = wishes_of(_objects(asked, "outputs"), _parameters(asked), version.signature.output)
+    wishes = wishes_of(_objects(asked, "outputs"), parameters_of(asked), version.signature.output)
     named = asked.get("id")
     if named is not None and not isinstance(named, str):
         raise _refused(f"the id is a text, received {described(named)}")
@@ -85,7 +86,7 @@ def index(apis: Iterable[Api]) -> list[Json]:
 def metadata(api: Api, version: Version) -> Json:
     """A model's tensors. Beside what the protocol asks for: which inputs may be missing, and which labels there are."""
     inputs = [
-        {"name": field.name, "datatype": input_datatype(field), "shape": [-1],
+        {"name": field.name, "datatype": input_datatype(field), "shape": input_shape(field),
          "parameters": {"optional": field.optional, "kind": field.kind}}
         for field in version.signature.inputs
     ]  # fmt: skip
@@ -115,7 +116,7 @@ def wishes_of(outputs: Sequence[Json], parameters: Mapping[str, Any], output: Ou
         if not isinstance(name, str) or name not in parts:
             mend = did_you_mean(str(name), parts).strip() or f"there are {listed(parts)}"
             raise HandrailError("usage", f"no output is called {quoted(str(name))}", mend)
-        own = _parameters(wanted)
+        own = parameters_of(wanted)
         wishes[name] = Wish(parts[name], bool(own.get("binary_data", every)))
     return list(wishes.values())
 
@@ -141,7 +142,7 @@ def _objects(asked: Json, name: str) -> list[Json]:
     return found
 
 
-def _parameters(of: Json) -> Mapping[str, Any]:
+def parameters_of(of: Json) -> Mapping[str, Any]:
     found = of.get("parameters")
     if found is None:
         return {}
@@ -162,7 +163,7 @@ def _tensors(inputs: Sequence[Json], rest: bytes, max_rows: int) -> list[Tensor]
         if not isinstance(name, str) or not isinstance(datatype, str) or not isinstance(shape, list):
             raise _refused("an input has a name, a datatype and a shape")
         sizes = shape_of(name, shape, max_rows)
-        size = _parameters(item).get("binary_data_size")
+        size = parameters_of(item).get("binary_data_size")
         if size is None:
             tensors.append(from_list(name, datatype, sizes, item.get("data")))
             continue

@@ -20,14 +20,14 @@ from handrail.serve.formats import json
 from handrail.serve.formats.call import Call
 from handrail.serve.formats.csv import too_many
 from handrail.serve.formats.matrix import takes_matrix
-from handrail.serve.formats.tensors import Part, answers_from, cells_of, input_datatype, parts_of
+from handrail.serve.formats.tensors import Part, answers_from, cells_of, input_datatype, input_shape, parts_of
 from handrail.serve.http import JSON, Request, Response
 from handrail.serve.limits import Limits, Refused
 
 SIGNATURE_NAME: Final = "serving_default"
 # That server does not look at the content-type, and its clients do not set one.
 KINDS: Final = (JSON, b"", b"application/x-www-form-urlencoded")
-TYPES: Final = {"BOOL": "DT_BOOL", "FP64": "DT_DOUBLE", "BYTES": "DT_STRING"}
+TYPES: Final = {"BOOL": "DT_BOOL", "FP32": "DT_FLOAT", "FP64": "DT_DOUBLE", "BYTES": "DT_STRING"}
 Json = dict[str, Any]
 
 
@@ -66,7 +66,9 @@ def status(versions: Sequence[Version]) -> Json:
 
 def metadata(version: Version) -> Json:
     """The signature, as that server tells it."""
-    inputs = {field.name: _tensor(field.name, input_datatype(field), [-1]) for field in version.signature.inputs}
+    inputs = {
+        field.name: _tensor(field.name, input_datatype(field), input_shape(field)) for field in version.signature.inputs
+    }
     outputs = {
         part.name: _tensor(part.name, part.datatype, part.shape(-1)) for part in parts_of(version.signature.output)
     }
@@ -98,6 +100,8 @@ def _row(row: object, signature: Signature) -> object:
     names = signature.names()
     if isinstance(row, dict) and not _is_packed(row):
         return {name: _cell(name, cell) for name, cell in row.items()}
+    if signature.takes_vectors():
+        return row
     if isinstance(row, list):
         if len(row) != len(names) or not (takes_matrix(signature) or len(names) == 1):
             raise HandrailError("data", f"expected an object with {listed(names, 6)}, received a list of {len(row)}",
@@ -119,7 +123,8 @@ def _columns(inputs: object, signature: Signature) -> list[Any]:
     counts = {len(cells) for cells in inputs.values()}
     if len(counts) > 1:
         raise HandrailError("data", "the columns are not equally long", f"send {signature.sample_text()}")
-    columns = [[_cell(name, _alone(cell)) for cell in cells] for name, cells in inputs.items()]
+    alone = (lambda cell: cell) if signature.takes_vectors() else _alone
+    columns = [[_cell(name, alone(cell)) for cell in cells] for name, cells in inputs.items()]
     return [dict(zip(inputs, cells, strict=True)) for cells in zip(*columns, strict=True)]
 
 
@@ -161,10 +166,8 @@ def _columns_out(answers: Sequence[bytes], parts: Sequence[Part], separator: str
     columns = {}
     for part in parts:
         cells = cells_of(part, found, separator)
-        width = part.width
-        columns[part.name] = cells if width is None else [
-            cells[start : start + width] for start in range(0, len(cells), width)
-        ]  # fmt: skip
+        starts = range(0, len(cells), part.size or 1)
+        columns[part.name] = [cells[start : start + part.size] for start in starts] if part.size else cells
     return columns
 
 

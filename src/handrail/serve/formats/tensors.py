@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from handrail.core.errors import HandrailError, listed
+from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.signature import Field, Output, Signature, described
 from handrail.core.values import quoted
 from handrail.serve.formats import matrix
@@ -43,18 +43,15 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One tensor that goes out: `(rows,)`, or, where it has labels, `(rows, labels)`."""
+    """One tensor that goes out: `(rows,)`, or `(rows, size)`; `labels` say what stands in which column."""
 
     name: str
     datatype: str
+    size: int = 0
     labels: tuple[str, ...] = ()
 
-    @property
-    def width(self) -> int | None:
-        return len(self.labels) or None
-
     def shape(self, rows: int) -> list[int]:
-        return [rows] if self.width is None else [rows, self.width]
+        return [rows, self.size] if self.size else [rows]
 
 
 def shape_of(name: str, shape: Sequence[Any], max_rows: int) -> tuple[int, ...]:
@@ -106,21 +103,24 @@ def values_of(tensors: Sequence[Tensor], signature: Signature, check: Check, max
         raise HandrailError("usage", "no tensors came in", f"send one for each of {listed(signature.names())}")
     first = tensors[0]
     if names[0] in WHOLE_ROW and names[0] not in signature.names() and matrix.takes_matrix(signature):
-        return matrix.values_of(_matrix(first), signature)
-    rows = first.shape[0]
+        return matrix.values_of(_numbers(first), signature)
     for tensor in tensors:
-        _check_column(tensor, first)
-    if not rows:
+        _check_column(tensor, first, signature)
+    if not first.shape[0]:
         raise HandrailError("data", "no rows", f"send {signature.sample_text()}")
+    if signature.takes_vectors():
+        return matrix.values_of(_side_by_side(tensors, signature), signature)
     columns = [_column(tensor) for tensor in tensors]
     return check([dict(zip(names, cells, strict=True)) for cells in zip(*columns, strict=True)])
 
 
 def parts_of(output: Output) -> list[Part]:
     """The tensors that come out of a model, in their order."""
+    if output.kind == "vector":
+        return [Part("vector", "FP32", output.size)]
     if output.kind == "number":
         return [Part(name, "FP64") for name in ("value", "low", "high")]
-    shares = Part("probabilities", "FP64", output.labels)
+    shares = Part("probabilities", "FP64", len(output.labels), output.labels)
     if output.kind == "labels":
         return [Part("labels", TEXTS), shares]
     return [Part("label", TEXTS), Part("probability", "FP64"), shares]
@@ -128,7 +128,12 @@ def parts_of(output: Output) -> list[Part]:
 
 def input_datatype(field: Field) -> str:
     """What a field is described as; others are taken, too, where their cells are right."""
-    return {"number": "FP64", "boolean": "BOOL"}.get(field.kind, TEXTS)
+    return {"number": "FP64", "boolean": "BOOL", "vector": "FP32"}.get(field.kind, TEXTS)
+
+
+def input_shape(field: Field) -> list[int]:
+    """The shape that a field is described with: -1 stands for the rows."""
+    return [-1, field.size] if field.kind == "vector" else [-1]
 
 
 def answers_from(answers: Sequence[bytes]) -> list[dict[str, Any]]:
@@ -141,7 +146,9 @@ def cells_of(part: Part, answers: Sequence[dict[str, Any]], separator: str) -> C
     """The cells of one tensor, flat, row by row."""
     if part.name == "labels":
         return [separator.join(answer["labels"]) for answer in answers]
-    if part.width is not None:
+    if part.name == "vector":
+        return [number for answer in answers for number in answer["vector"]]
+    if part.labels:
         return [answer["probabilities"][label] for answer in answers for label in part.labels]
     return [answer[part.name] for answer in answers]
 
@@ -205,7 +212,7 @@ def _check_types(name: str, datatype: str, cells: Cells) -> None:
             raise _off(name, f"{datatype} holds {bounds.min} to {bounds.max}")
 
 
-def _matrix(tensor: Tensor) -> np.ndarray:
+def _numbers(tensor: Tensor) -> np.ndarray:
     cells = tensor.cells
     if isinstance(cells, np.ndarray):
         return cells.reshape(tensor.shape)
@@ -214,9 +221,23 @@ def _matrix(tensor: Tensor) -> np.ndarray:
     return np.array([math.nan if cell is None else cell for cell in cells], np.float64).reshape(tensor.shape)
 
 
-def _check_column(tensor: Tensor, first: Tensor) -> None:
-    if tensor.shape[1:] not in ((), (1,)):
-        raise _off(tensor.name, f"expected the shape [rows] or [rows, 1], received {list(tensor.shape)}")
+def _side_by_side(tensors: Sequence[Tensor], signature: Signature) -> np.ndarray:
+    """The vectors of all inputs in the signature's order, `(rows, width)`."""
+    named = {tensor.name: tensor for tensor in tensors}
+    if unknown := next((name for name in named if name not in signature.names()), None):
+        mend = did_you_mean(unknown, signature.names()).strip() or f"there are {listed(signature.names())}"
+        raise HandrailError("data", f"no input is called {quoted(unknown)}", mend, field=unknown[:60])
+    if absent := next((name for name in signature.names() if name not in named), None):
+        problem = f"the tensor {quoted(absent)} is missing"
+        raise HandrailError("data", problem, f"send one for each of {listed(signature.names())}", field=absent)
+    return np.concatenate([_numbers(named[name]) for name in signature.names()], axis=1)
+
+
+def _check_column(tensor: Tensor, first: Tensor, signature: Signature) -> None:
+    size = next((field.size for field in signature.inputs if field.name == tensor.name), 0)
+    if tensor.shape[1:] not in (((size,),) if size else ((), (1,))):
+        wanted = f"[rows, {size}]" if size else "[rows] or [rows, 1]"
+        raise _off(tensor.name, f"expected the shape {wanted}, received {list(tensor.shape)}")
     if tensor.shape[0] != first.shape[0]:
         names = f"{quoted(first.name)} has {first.shape[0]:,} rows"
         raise _off(tensor.name, f"{names}, this one has {tensor.shape[0]:,}")
