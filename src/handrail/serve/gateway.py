@@ -10,7 +10,7 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +41,7 @@ class Gateway:
     def __init__(
         self, models: Mapping[str, Model], start: Callable[[Path], Started], *, replicas: int, limits: Limits,
         hang_s: float, access_log: bool, guard: Guard, tls: ssl.SSLContext | None,
+        grpc: tuple[str, tuple[Path, Path] | None] | None = None,
     ) -> None:  # fmt: skip
         self._models = models
         self._start = start
@@ -50,6 +51,7 @@ class Gateway:
         self._access_log = access_log
         self._guard = guard
         self._tls = tls
+        self._grpc = grpc
 
     async def run(
         self, listening: socket.socket, started: Sequence[Started], ready: Callable[[str], None] | None,
@@ -64,6 +66,7 @@ class Gateway:
         with _signals() as stops:
             try:
                 if await _unless_stopped(asyncio.gather(*(version.pool.open() for version in first)), stops):
+                    door = await self._door(app, shared)
                     server = await loop.create_server(
                         lambda: Connection(shared), sock=listening, backlog=BACKLOG, **_tls_settings(self._tls)
                     )
@@ -74,7 +77,7 @@ class Gateway:
                     gc.freeze()
                     await stops.first.wait()
                     server.close()
-                    await _drained(shared, stops)
+                    await asyncio.gather(_drained(shared, stops), door(stops.again))
                     for task in aside:
                         task.cancel()
             finally:
@@ -82,6 +85,16 @@ class Gateway:
                 await asyncio.gather(*(pool.close() for pool in pools))
                 if log is not None:
                     log.flush()
+
+    async def _door(self, app: App, shared: Shared) -> Callable[[asyncio.Event], Awaitable[None]]:
+        """Opens the door for gRPC where one is asked for, and gives what closes it."""
+        if self._grpc is None:
+            return _nothing
+        from handrail.serve.grpc import Door  # noqa: PLC0415 - an extra, and slow to import
+
+        door = Door(app, shared.request_id)
+        await door.open(*self._grpc)
+        return lambda at_once: door.close(DRAIN_S, at_once)
 
     def version(self, model: Model, started: Started | None = None) -> Version:
         """A version that is to be served; its pool is not open yet. `started` is the fork server it begins with."""
@@ -94,6 +107,10 @@ class Gateway:
 
         pool = Pool(start, batcher, metrics, replicas=self._replicas, hang_s=self._hang_s)
         return version_of(model, batcher, pool, metrics)
+
+
+async def _nothing(at_once: asyncio.Event) -> None:
+    """Closes what was never opened."""
 
 
 class _Lines:

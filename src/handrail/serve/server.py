@@ -8,6 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +40,7 @@ def serve(
     keys: str | Path | None = None,
     hosts: Sequence[str] = (),
     tls: tuple[str | Path, str | Path] | None = None,
+    grpc_port: int | None = None,
 ) -> None:
     """Serves models (names, folders or opened ones) until SIGINT or SIGTERM, then answers what is in flight.
 
@@ -48,13 +50,17 @@ def serve(
     for the next one.
     `keys` is a file that `handrail keys` has written (None: the store's); while it holds keys, every route but health
     asks for one. `hosts` are names this server is asked by, beside `host` and those of the loopback. `tls` are the
-    files of a certificate with its chain and of its private key: then it speaks HTTPS.
+    files of a certificate with its chain and of its private key: then it speaks HTTPS. With `grpc_port` it speaks the
+    Open Inference Protocol over gRPC there, too, on the same host, with the same keys and limits.
     Raises HandrailError for a taken port, an address others could reach without a key, or a model that does not open.
     """
     limits = _with_hosts(limits or Limits(), host, hosts)
     guarded_by = keys_at(keys)
     _refuse_open_door(host, guarded_by)
-    context = None if tls is None else tls_context(*map(Path, tls))
+    files = None if tls is None else (Path(tls[0]), Path(tls[1]))
+    context = None if files is None else tls_context(*files)
+    if grpc_port is not None and find_spec("grpc") is None:
+        raise HandrailError("environment", "gRPC is not installed", "pip install 'handrail[grpc]'", field="grpc-port")
     opened = _opened(models)
     listening = _listening(host, port)
 
@@ -73,6 +79,7 @@ def serve(
         gateway = Gateway(
             opened, start, replicas=replicas, limits=limits, hang_s=hang_s, access_log=access_log,
             guard=Guard(guarded_by, asks=host not in LOOPBACK), tls=context,
+            grpc=None if grpc_port is None else (_address(host, grpc_port), files),
         )  # fmt: skip
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(gateway.run(listening, started, ready, followed, reload_s))
@@ -128,6 +135,10 @@ def _refuse_other_file(path: Path, word: bytes, wanted: str) -> None:
     if b"ENCRYPTED" in content:
         mend = f"openssl pkey -in {path} -out plain.pem, then chmod 600 plain.pem"
         raise HandrailError("data", "the private key wants a password", mend, where=str(path))
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _opened(models: Sequence[str | Path | Model]) -> dict[str, Model]:

@@ -24,6 +24,7 @@ LONGEST_EXAMPLE = 300
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @once("--host", metavar="HOST", help="The address to listen on (default 127.0.0.1).")
 @once("--port", read=whole(0, 65_535, "8080"), metavar="PORT", help="The port (default 8080; 0: a free one).")
+@once("--grpc-port", read=whole(1, 65_535, "8001"), metavar="PORT", help="Speak Open Inference over gRPC there, too.")
 @once("--replicas", read=whole(1, 64, "2"), metavar="N", help="Processes that answer, for each model (default 1).")
 @once(
     "--keys", metavar="FILE", help="Ask for a key of this file (default: of HANDRAIL_HOME, if handrail keys made one)."
@@ -34,8 +35,9 @@ LONGEST_EXAMPLE = 300
 @click.option("--access-log", is_flag=True, help="Log every request on stderr.")
 @shared
 def command(
-    names: tuple[str, ...], host: str | None, port: int | None, replicas: int | None, keys: str | None,
-    hosts: tuple[str, ...], tls_cert: str | None, tls_key: str | None, access_log: bool, as_json: bool,
+    names: tuple[str, ...], host: str | None, port: int | None, grpc_port: int | None, replicas: int | None,
+    keys: str | None, hosts: tuple[str, ...], tls_cert: str | None, tls_key: str | None, access_log: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Answer over HTTP with the models NAME..., until Ctrl-C; what is in flight then is answered first."""
     from handrail.serve import serve
@@ -66,6 +68,7 @@ def command(
         keys=keys,
         hosts=hosts,
         tls=tls,
+        grpc_port=grpc_port,
     )
 
 
