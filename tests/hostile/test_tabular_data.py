@@ -417,6 +417,63 @@ def test_a_file_without_a_header_gets_names() -> None:
     assert len(found) == 30
 
 
+@pytest.mark.parametrize(("top", "names"), [("#hi\n#there, you\n", ["text", "label"]), ("#", ["#text", "label"])])
+def test_a_comment_needs_no_blank_and_a_header_may_begin_like_one(top: str, names: list[str]) -> None:
+    rows = GOOD.replace("label", "label,more").replace(",a\n", ",a,1\n").replace(",b\n", ",b,2\n")
+    assert list(table(top + rows).columns) == [*names, "more"]
+
+
+def test_a_line_that_is_not_utf8_spoils_only_itself() -> None:
+    rows = "".join(f"some words number {number} ü,{'ab'[number % 2]}\n" for number in range(40))
+    found = table(b"text,label\n" + rows.encode() + "été,a\n".encode("cp1252"))
+    assert str(found.columns["text"][0]).endswith("ü")
+    assert found.columns["text"][40] == "été"
+    assert "line 42 is not UTF-8: it is read as Windows-1252" in found.notes
+
+
+def test_json_under_a_wrong_name_is_named_as_such() -> None:
+    assert "JSON" in refused('{"a": 1, "label": "x"}\n' * 20).problem
+
+
+def test_a_last_column_of_dates_is_not_guessed_as_the_answer() -> None:
+    days = [f"2024-01-{1 + number % 28:02}" for number in range(40)]
+    rows = "".join(f"{number * 7 % 13},{'uv'[number % 2]},{day}\n" for number, day in enumerate(days))
+    assert look_at(table("a,b,when\n" + rows)).target == "b"
+
+
+def book(sheets: dict[str, list[list[object]]]) -> bytes:
+    openpyxl = pytest.importorskip("openpyxl")
+    made = openpyxl.Workbook()
+    made.remove(made.active)
+    for name, rows in sheets.items():
+        sheet = made.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    content = io.BytesIO()
+    made.save(content)
+    return content.getvalue()
+
+
+def test_a_sheet_that_explains_is_passed_over_and_the_header_can_be_denied() -> None:
+    rows = [["size", "label"], *([number, "ab"[number % 2]] for number in range(30))]
+    content = book({"read me": [["about", ""], ["made", "by hand"]], "data": rows})
+    assert len(read_bytes(content, "x.xlsx")) == 30
+    assert "sheet 'data' is read, not 'read me'" in read_bytes(content, "x.xlsx").notes
+    assert list(read_bytes(content, "x.xlsx", header=False).columns) == ["column_1", "column_2"]
+
+
+def test_a_parquet_file_is_read_as_strictly_as_json(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    columns = [pyarrow.array([1, 2] * 10), pyarrow.array(["a", "b"] * 10), pyarrow.array([["x"], ["x", "y"]] * 10)]
+    parquet.write_table(pyarrow.table(columns, names=["a", "a", ""]), tmp_path / "x.parquet")
+    found = read_table(tmp_path / "x.parquet")
+    assert list(found.columns) == ["a", "a_2", "column_3"]
+    assert found.lists == ("column_3",)
+    parquet.write_table(pyarrow.table({"a": [{"b": 1}] * 20}), tmp_path / "y.parquet")
+    with pytest.raises(HandrailError, match="nested"):
+        read_table(tmp_path / "y.parquet")
+
+
 def test_words_and_years_are_a_header() -> None:
     rows = "".join(f"land {number % 7},{number}.5,{number * 3 % 11}.25,{number * 5 % 13}\n" for number in range(30))
     found = table("name,2019,2020,2021\n" + rows)

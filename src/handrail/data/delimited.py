@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from handrail.core.errors import HandrailError
+from handrail.core.errors import HandrailError, listed
 from handrail.core.values import NUMBER, Cell, is_missing, quoted
 from handrail.data.table import Table
 
@@ -83,9 +83,8 @@ def decoded(content: bytes, where: str) -> tuple[str, list[str]]:
     except UnicodeDecodeError as error:
         if encoding != "utf-8-sig":
             raise HandrailError("data", "neither UTF-8 nor UTF-16 text", "save it as UTF-8", where=where) from error
-        encoding, text = "Windows-1252", content.decode("cp1252", errors="replace")
-        line = content[: error.start].count(b"\n") + 1
-        notes.append(f"line {line} is not UTF-8, so the file is read as Windows-1252")
+        text, note = _decoded_by_line(content)
+        notes.append(note)
     if "utf-16" in encoding:
         notes.append("the file is in UTF-16")
     if "\0" in text:
@@ -97,6 +96,30 @@ def decoded(content: bytes, where: str) -> tuple[str, list[str]]:
             where=f"{where}, line {line}",
         )
     return text, notes
+
+
+def _decoded_by_line(content: bytes) -> tuple[str, str]:
+    """Text that is not all UTF-8: as Windows-1252, but for the lines that are UTF-8 where these are more."""
+    lines = content.split(b"\n")
+    texts = [_utf8(line) for line in lines]
+    odd = [number for number, text in enumerate(texts, start=1) if text is None]
+    right = sum(text is not None and not text.isascii() for text in texts)
+    if right <= len(odd):
+        note = f"line {odd[0]} is not UTF-8, so the file is read as Windows-1252"
+        return content.decode("cp1252", errors="replace"), note
+    mixed = (
+        line.decode("cp1252", "replace") if text is None else text for line, text in zip(lines, texts, strict=True)
+    )
+    shown = listed(map(str, odd), MOST_REPAIRS)
+    note = f"lines that are not UTF-8 are read as Windows-1252: {shown}" if odd[1:] else f"line {shown} is not UTF-8"
+    return "\n".join(mixed).removeprefix("\ufeff"), note if odd[1:] else f"{note}: it is read as Windows-1252"
+
+
+def _utf8(line: bytes) -> str | None:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def has_header(rows: Sequence[Sequence[str]]) -> bool:
@@ -275,7 +298,14 @@ def _even(rows: list[list[str]], lines: list[int], where: str, notes: list[str])
 
 def _without_comments(text: str) -> tuple[str, int]:
     skipped = 0
-    while text.startswith(("# ", "#\n", "#\r\n")):
-        skipped += 1
-        text = text.partition("\n")[2]
+    while text.startswith("#"):
+        line, _, rest = text.partition("\n")
+        # "#id,name" is a header; "#made by hand" is none where cells are separated below it.
+        if not line.startswith(("# ", "#\r")) and line != "#" and _divided(line) >= _divided(rest.partition("\n")[0]):
+            break
+        skipped, text = skipped + 1, rest
     return text, skipped
+
+
+def _divided(line: str) -> int:
+    return max(map(line.count, SEPARATORS))

@@ -131,7 +131,8 @@ def _placed(error: HandrailError, table: Table) -> HandrailError:
     where = error.where or (table.source if table.lines else None)
     if row is not None and table.lines:
         where = f"{table.source}, line {table.lines[int(row[1].replace(',', '')) - 1]:,} ({error.where})"
-    mend = error.mend + (f"; as the file was read, {'; '.join(table.notes[:MOST_NOTES])}" if table.notes else "")
+    told = table.notes[:MOST_NOTES] if error.code == "data" else ()
+    mend = error.mend + (f"; as the file was read, {'; '.join(told)}" if told else "")
     return HandrailError(error.code, error.problem, mend, where=where, field=error.field)
 
 

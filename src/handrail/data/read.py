@@ -24,6 +24,7 @@ from handrail.data.table import Table
 LARGEST_BYTES: Final = 8 * 2**30
 # "[ad] buy now" begins a text; only what an array of objects or an object begins with is taken for JSON.
 JSON_START: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*\{|\{\s*[\"}])")
+JSON_FIELD: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[?\s*\{\s*\"[^\"]*\"\s*:")
 SIGNATURES: Final = {
     b"PK\x03\x04": "a zip or Excel file: name it .xlsx, or unpack it",
     b"PAR1": "a Parquet file: name it .parquet",
@@ -74,6 +75,8 @@ def _as_written(content: bytes, name: str, header: bool | None, separator: str |
     if len(content) > SAMPLE_BYTES:
         # The beginning may have told less than the whole does.
         refuse_needed(needed_bytes(content, len(content)), f"{len(content) / 2**30:.1f} GB of rows", shown)
+    if suffix in (".xlsx", ".xls", ".xlsb", ".ods"):
+        return read_spreadsheet(content, shown, header)
     reader: Callable[[bytes, str], Table] | None = _READERS.get(suffix)
     if reader is not None:
         return reader(content, shown)
@@ -82,6 +85,8 @@ def _as_written(content: bytes, name: str, header: bool | None, separator: str |
             raise HandrailError(
                 "data", f"this looks like {meaning}", "give rows as CSV, JSON lines or Excel", where=shown
             )
+    if separator is None and suffix in (".csv", ".tsv") and JSON_FIELD.match(content):
+        raise HandrailError("data", "this is JSON, not a table of cells", "name it .json or .jsonl", where=shown)
     if separator is None and suffix not in (".csv", ".tsv") and JSON_START.match(content):
         return read_json(content, shown)
     return read_delimited(content, shown, header=header, separator=separator)
@@ -151,5 +156,4 @@ _READERS: Final[dict[str, Callable[[bytes, str], Table]]] = {
     ".ndjson": read_json,
     ".json": read_json,
     ".parquet": read_parquet,
-    **dict.fromkeys((".xlsx", ".xls", ".xlsb", ".ods"), read_spreadsheet),
 }

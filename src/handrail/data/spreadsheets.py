@@ -6,16 +6,20 @@ import importlib
 import io
 import zipfile
 from types import ModuleType
+from typing import Any, Final
 
-from handrail.core.errors import HandrailError
+from handrail.core.errors import HandrailError, listed
 from handrail.data.delimited import has_header, repaired_names
 from handrail.data.frames import plain
 from handrail.data.memory import COPIES, refuse_needed, refuse_rows
 from handrail.data.table import Table
 
+# A sheet with fewer rows than this below its header explains another one.
+FEWEST_ROWS: Final = 10
 
-def read_spreadsheet(content: bytes, where: str) -> Table:
-    """The first sheet that holds rows."""
+
+def read_spreadsheet(content: bytes, where: str, header: bool | None = None) -> Table:
+    """The first sheet that holds enough rows, else the one that holds most."""
     calamine = _library("python_calamine", "train", where)
     _refuse_large_sheets(content, where)
     try:
@@ -28,10 +32,12 @@ def read_spreadsheet(content: bytes, where: str) -> Table:
     filled = [(name, rows) for name, rows in sheets if len(rows) > 1]
     if not filled:
         raise HandrailError("data", "no rows in any sheet", "give a sheet with a header and rows", where=where)
-    name, rows = filled[0]
-    notes = [f"sheet '{name}' is read; {len(filled) - 1} more hold rows"] if len(filled) > 1 else []
+    most = max(filled, key=lambda sheet: len(sheet[1]))
+    name, rows = next((sheet for sheet in filled if len(sheet[1]) > FEWEST_ROWS), most)
+    others = [f"'{other}'" for other, _ in filled if other != name]
+    notes = [f"sheet '{name}' is read, not {listed(others, 5)}"] if others else []
     texts = [["" if cell is None else str(cell) for cell in row] for row in rows[:200]]
-    named = has_header(texts)
+    named = has_header(texts) if header is None else header
     names = repaired_names(texts[0] if named else [f"column_{place + 1}" for place in range(len(rows[0]))], notes)
     body = [row for row in rows[named:] if any(cell not in ("", None) for cell in row)]
     columns = {name: [plain(row[place]) for row in body] for place, name in enumerate(names)}
@@ -50,12 +56,26 @@ def read_parquet(content: bytes, where: str) -> Table:
     refuse_rows(shape.num_rows, shape.num_columns, unpacked_bytes, where)
     try:
         table = file.read()
-        columns = {name: [plain(value) for value in table.column(name).to_pylist()] for name in table.column_names}
+        cells = [table.column(place).to_pylist() for place in range(table.num_columns)]
     except Exception as error:
         raise _not_parquet(error, where) from error
-    if not columns or not next(iter(columns.values())):
+    if not cells or not cells[0]:
         raise HandrailError("data", "no rows", "give at least 10 rows", where=where)
-    return Table(columns, where)
+    notes: list[str] = []
+    names = repaired_names(table.column_names, notes)
+    for name, values in zip(names, cells, strict=True):
+        _refuse_nested(name, values, where)
+    columns = {name: [plain(value) for value in values] for name, values in zip(names, cells, strict=True)}
+    lists = tuple(
+        name for name, values in zip(names, cells, strict=True) if any(isinstance(one, list) for one in values)
+    )
+    return Table(columns, where, tuple(notes), lists=lists)
+
+
+def _refuse_nested(name: str, values: list[Any], where: str) -> None:
+    if any(isinstance(value, dict) for value in values):
+        problem = f"the values of '{name}' are nested"
+        raise HandrailError("data", problem, "give one plain value per name", where=where, field=name)
 
 
 def _refuse_large_sheets(content: bytes, where: str) -> None:

@@ -86,7 +86,7 @@ def guessed_target(kinds: Mapping[str, Seen]) -> tuple[str, str]:
             "there is one column only: nothing to predict it from",
             "give inputs and answers; if another mark stands between cells, say it: --separator ';'",
         )
-    usable = [name for name, kind in kinds.items() if kind.kind not in ("id", "constant", "empty")]
+    usable = [name for name, kind in kinds.items() if kind.kind not in ("id", "constant", "empty", "date")]
     texts = [name for name in usable if kinds[name].kind == "text"]
     for words in TARGET_WORDS:
         found = [name for name in usable if re.sub(r"[\W_]+", "", name).casefold() in words and name not in texts]
