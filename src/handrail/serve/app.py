@@ -30,6 +30,7 @@ from handrail.serve.routes import (
     Reading,
     Route,
     open_inference_routes,
+    openai_routes,
     route_of,
     tensorflow_serving_routes,
 )
@@ -109,6 +110,7 @@ class App:
             **table,
             **open_inference_routes(self.apis, self.predict),
             **tensorflow_serving_routes(self.apis, self.predict),
+            **openai_routes(self.apis, self.predict),
         }
 
     def _natively(self, api: Api) -> Endpoint:

@@ -1,4 +1,4 @@
-"""The routes of other servers' protocols: Open Inference (/v2) and TensorFlow Serving (/v1), for each model served."""
+"""The routes of others' protocols: Open Inference (/v2), TensorFlow Serving (/v1/models), OpenAI (/v1/embeddings)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import orjson
 
 from handrail.core.errors import HandrailError, listed
 from handrail.serve.api import Api, Version
-from handrail.serve.formats import open_inference, tensorflow_serving
+from handrail.serve.encodings import is_packed
+from handrail.serve.formats import json, open_inference, openai, tensorflow_serving
 from handrail.serve.formats.call import Call
 from handrail.serve.http import Later, Request, Response
 from handrail.serve.limits import Limits
@@ -96,6 +97,25 @@ def tensorflow_serving_routes(apis: Mapping[str, Api], predict: Predict) -> dict
     return table
 
 
+def openai_routes(apis: Mapping[str, Api], predict: Predict) -> dict[str, Route]:
+    """/v1/embeddings, and /v1/models with those that give some."""
+
+    def embed(request: Request) -> Later:
+        if is_packed(request.headers):
+            raise HandrailError("media_type", "packed bodies are not read here", "send it plain")
+        asked = json.parsed(request.body)
+
+        def read(request: Request, version: Version, limits: Limits) -> Call:
+            return openai.call_of(asked, version, limits)
+
+        return predict(request, openai.chosen(asked, apis.values()), read)
+
+    def models(request: Request) -> Response:
+        return _json(openai.models(apis.values()))
+
+    return {"/v1/embeddings": Route("caller", {"POST": embed}), "/v1/models": Route("reader", {"GET": models})}
+
+
 def _predicting(api: Api, predict: Predict, read: Reading) -> Endpoint:
     return lambda request: predict(request, version_asked(api, request.path), read)
 
@@ -116,7 +136,9 @@ def _status(api: Api) -> Endpoint:
     def status(request: Request) -> Response:
         named = VERSIONED.fullmatch(request.path) is not None
         versions = [version_asked(api, request.path)] if named else list(api.versions.values())
-        return _json(tensorflow_serving.status(versions))
+        # OpenAI's clients ask at this path, too, and look at other names.
+        also = openai.model(api.current) if openai.embeds(api.current.signature) else {}
+        return _json({**tensorflow_serving.status(versions), **also})
 
     return status
 

@@ -1,0 +1,91 @@
+"""OpenAI's embeddings and list of models, for models that answer a text with a vector.
+
+Source: the API reference of OpenAI, "Embeddings" and "Models".
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.core.signature import Signature, described
+from handrail.core.values import quoted
+from handrail.serve.api import Api, Version
+from handrail.serve.formats.call import Call
+from handrail.serve.formats.csv import too_many
+from handrail.serve.formats.tensors import answers_from
+from handrail.serve.http import Response
+from handrail.serve.limits import Limits, Refused
+
+ENCODINGS: Final = ("float", "base64")
+OWNER: Final = "handrail"
+Json = dict[str, Any]
+
+
+def embeds(signature: Signature) -> bool:
+    """True for a model that turns one text into a vector."""
+    return [field.kind for field in signature.inputs] == ["text"] and signature.output.kind == "vector"
+
+
+def chosen(asked: object, apis: Iterable[Api]) -> Version:
+    """The version that a request names. Raises HandrailError for one that is not served, or gives no embeddings."""
+    if not isinstance(asked, dict) or not isinstance(asked.get("model"), str):
+        raise _refused("expected an object with a model and an input")
+    embedding = {api.name: api.current for api in apis if embeds(api.current.signature)}
+    if asked["model"] not in embedding:
+        there = f"there are {listed(embedding)}" if embedding else "handrail import minilm gets one to serve"
+        mend = did_you_mean(asked["model"], embedding).strip() or there
+        raise HandrailError("not_found", f"no model called {quoted(asked['model'])} gives embeddings", mend)
+    return embedding[asked["model"]]
+
+
+def call_of(asked: Json, version: Version, limits: Limits) -> Call:
+    """What a request for embeddings asks. Raises HandrailError or Refused that says what is off."""
+    given, encoding = asked.get("input"), asked.get("encoding_format", "float")
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        raise _refused("the input is a text, or a list of texts; numbers of tokens are not read")
+    if len(texts) > limits.max_rows:
+        raise too_many(limits.max_rows)
+    if encoding not in ENCODINGS:
+        raise _refused(f"encoding_format is {' or '.join(ENCODINGS)}, received {described(encoding)}")
+    size = version.signature.output.size
+    if asked.get("dimensions") not in (None, size):
+        raise _refused(f"embeddings of {version.name} have {size:,} dimensions", "leave dimensions out")
+    packs = encoding == "base64"
+    return Call(version.check(texts), lambda answers: _written(answers, version.name, packs=packs))
+
+
+def models(apis: Iterable[Api]) -> Json:
+    """The models that give embeddings."""
+    return {"object": "list", "data": [model(api.current) for api in apis if embeds(api.current.signature)]}
+
+
+def model(version: Version) -> Json:
+    """One model, as it stands in the list."""
+    created = int(version.model.bundle.path.stat().st_mtime)
+    return {"id": version.name, "object": "model", "created": created, "owned_by": OWNER}
+
+
+def _written(answers: Sequence[bytes], name: str, *, packs: bool) -> Response:
+    vectors = [answer["vector"] for answer in answers_from(answers)]
+    data = [
+        {"object": "embedding", "index": index, "embedding": _packed(vector) if packs else vector}
+        for index, vector in enumerate(vectors)
+    ]
+    # Tokens are not what anything here is counted or paid by.
+    usage = {"prompt_tokens": 0, "total_tokens": 0}
+    return Response(orjson.dumps({"object": "list", "data": data, "model": name, "usage": usage}))
+
+
+def _packed(vector: Sequence[float]) -> str:
+    return base64.b64encode(np.array(vector, "<f4").tobytes()).decode()
+
+
+def _refused(problem: str, mend: str = '{"model": …, "input": "a text"}') -> Refused:
+    return Refused(400, HandrailError("usage", problem, mend))
