@@ -442,16 +442,31 @@ def test_a_last_column_of_dates_is_not_guessed_as_the_answer() -> None:
 
 
 def book(sheets: dict[str, list[list[object]]]) -> bytes:
-    openpyxl = pytest.importorskip("openpyxl")
-    made = openpyxl.Workbook()
-    made.remove(made.active)
-    for name, rows in sheets.items():
-        sheet = made.create_sheet(name)
-        for row in rows:
-            sheet.append(row)
+    """A workbook, as small as one may be."""
+    schema = "http://schemas.openxmlformats.org"
+    main, office = f"{schema}/spreadsheetml/2006/main", f"{schema}/officeDocument/2006/relationships"
+
+    def links(targets: list[str], kind: str) -> str:
+        each = (f'<Relationship Id="r{n}" Target="{to}" Type="{office}/{kind}"/>' for n, to in enumerate(targets, 1))
+        return f'<Relationships xmlns="{schema}/package/2006/relationships">{"".join(each)}</Relationships>'
+
+    named = "".join(f'<sheet name="{name}" sheetId="{n}" r:id="r{n}"/>' for n, name in enumerate(sheets, 1))
+    files = [f"worksheets/sheet{number}.xml" for number in range(1, len(sheets) + 1)]
     content = io.BytesIO()
-    made.save(content)
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("_rels/.rels", links(["xl/workbook.xml"], "officeDocument"))
+        archive.writestr("xl/_rels/workbook.xml.rels", links(files, "worksheet"))
+        archive.writestr(
+            "xl/workbook.xml", f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>{named}</sheets></workbook>'
+        )
+        for file, rows in zip(files, sheets.values(), strict=True):
+            lines = "".join(f"<row>{''.join(map(written, row))}</row>" for row in rows)
+            archive.writestr(f"xl/{file}", f'<worksheet xmlns="{main}"><sheetData>{lines}</sheetData></worksheet>')
     return content.getvalue()
+
+
+def written(cell: object) -> str:
+    return f"<c><v>{cell}</v></c>" if isinstance(cell, int) else f'<c t="inlineStr"><is><t>{cell}</t></is></c>'
 
 
 def test_a_sheet_that_explains_is_passed_over_and_the_header_can_be_denied() -> None:
