@@ -246,6 +246,11 @@ def test_booleans_in_any_spelling_are_two_labels_or_one_kind() -> None:
     assert [field.kind for field in look.inputs() if field.name == "flag"] == ["boolean"]
 
 
+def test_amounts_that_no_model_holds_are_refused() -> None:
+    with pytest.raises(HandrailError, match="at most 1e\\+15 is learnt"):
+        look_at(table(numbers([f"{number}.5e300" for number in range(1, 41)])))
+
+
 def test_a_class_with_one_row_is_left_out_and_told() -> None:
     look = look_at(table(numbers(["x", "y"] * 20 + ["z"])), target="target")
     assert look.labels == ("x", "y")

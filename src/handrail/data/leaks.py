@@ -71,7 +71,9 @@ def gives_away_amount(field: Field, cells: Sequence[Cell], values: np.ndarray) -
     both = np.isfinite(column) & np.isfinite(values)
     if both.sum() < FEWEST_ROWS or np.ptp(column[both]) == 0 or np.ptp(values[both]) == 0:
         return ""
-    correlation = abs(float(np.corrcoef(column[both], values[both])[0, 1]))
+    # Values near the end of what a float holds overflow; they correlate with nothing then.
+    with np.errstate(over="ignore", invalid="ignore"):
+        correlation = abs(float(np.corrcoef(column[both], values[both])[0, 1]))
     if correlation > LINEAR:
         return f"it is the answer in another unit (correlation {correlation:.6f})"
     # What grows from row to row, as years do, keeps the order of whatever else grows.

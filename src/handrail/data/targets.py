@@ -42,6 +42,8 @@ COUNT_NAME: Final = re.compile(
     r"children|person|people|room|order|sale|item|day|hour|minute)s?$|^(?:qty|quantity|age)$",
     re.IGNORECASE,
 )
+# Models hold numbers of 32 bits, and errors are squared on the way.
+LARGEST_AMOUNT: Final = 1e15
 # A rating has at most this many steps (0 to 10).
 MOST_STEPS: Final = 11
 MOST_LABELS: Final = 1_000
@@ -175,6 +177,9 @@ def _as_amount(name: str, seen: Seen, filled: Sequence[Cell], asked: str | None,
         raise HandrailError(
             "data", f"'{name}' has one value only: nothing to learn", "give another --target", field=name
         )
+    if max(-known[0], known[-1]) > LARGEST_AMOUNT:
+        problem = f"amounts in '{name}' reach {max(-known[0], known[-1]):g}; at most {LARGEST_AMOUNT:g} is learnt"
+        raise HandrailError("data", problem, "give them in a larger unit, or their logarithms", field=name)
     if asked == "regression":
         return Question("regression", "you said so")
     low, high = known[0], known[-1]
