@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -75,7 +76,8 @@ class _Clients:
         self._port = port
         self._asks = asks
         self._load = load
-        self._idle: dict[bool, list[Wire]] = {True: [], False: []}
+        # The one that waited longest is used next, so that none idles until the server ends it.
+        self._idle: dict[bool, deque[Wire]] = {True: deque(), False: deque()}
         self._room = asyncio.Semaphore(load.max_in_flight)
 
     async def one(self, due: Due, at: float) -> None:
@@ -88,8 +90,8 @@ class _Clients:
                 self.counts.late_s.append(clock() - at)
                 await (self._asked(wire, ask, due, at) if due.leaves_after_s is None else self._left(wire, ask, due))
             except Lost as lost:
-                reused = wire is not None and wire.answers > 0
-                self.counts.add_lost(lost.reason, reused=reused, after_s=clock() - at)
+                idled_s = wire.idled_s if wire is not None else 0.0
+                self.counts.add_lost(lost.reason, reused=wire is not None and wire.answers > 0, idled_s=idled_s)
                 if wire is not None:
                     wire.close()
 
@@ -111,7 +113,7 @@ class _Clients:
     def _waiting(self, *, naive: bool) -> Wire | None:
         idle = self._idle[naive]
         while idle:
-            wire = idle.pop()
+            wire = idle.popleft()
             if naive or wire.ended is None:
                 return wire
         return None

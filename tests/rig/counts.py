@@ -44,10 +44,10 @@ class Counts:
         else:
             self._refused(answer, took_s)
 
-    def add_lost(self, reason: str, *, reused: bool, after_s: float) -> None:
+    def add_lost(self, reason: str, *, reused: bool, idled_s: float) -> None:
         """No answer came."""
         self.lost[f"{reason}, {'reused' if reused else 'new'} connection"] += 1
-        self._show(f"lost: {reason} {after_s:.3f} s after it was due")
+        self._show(f"lost: {reason}, on a connection that was idle for {idled_s:.3f} s before")
 
     def _refused(self, answer: Answer, took_s: float) -> None:
         self.refused[answer.status] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 
@@ -33,6 +34,9 @@ class Wire(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.answers = 0
+        # How long it had waited for its latest request.
+        self.idled_s = 0.0
+        self._since = time.monotonic()
         self.ended: str | None = None
         self._held = b""
         self._waiting: asyncio.Future[Answer] | None = None
@@ -42,6 +46,7 @@ class Wire(asyncio.Protocol):
 
     async def ask(self, raw: bytes, timeout_s: float) -> Answer:
         """The answer to one request, as bytes. Raises Lost."""
+        self.idled_s = time.monotonic() - self._since
         if self.ended is not None:
             raise Lost(self.ended)
         loop = asyncio.get_running_loop()
@@ -70,6 +75,7 @@ class Wire(asyncio.Protocol):
         if found is not None and self._waiting is not None and not self._waiting.done():
             answer, self._held = found
             self.answers += 1
+            self._since = time.monotonic()
             self._waiting.set_result(answer)
 
     def connection_lost(self, error: Exception | None) -> None:
