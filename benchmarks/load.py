@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import uvloop
 
 @dataclass(frozen=True)
 class Request:
-    """What every client asks, again and again."""
+    """What clients ask, again and again."""
 
     path: str
     body: bytes
@@ -45,11 +47,11 @@ class Loaded:
         return sorted(self.times)[int(share * (len(self.times) - 1))] * 1_000 if self.times else float("nan")
 
 
-def loaded(port: int, request: Request, *, clients: int, seconds: float, server: int) -> Loaded:
-    """Loads the server with process number `server` for some seconds."""
+def loaded(port: int, requests: Sequence[Request], *, clients: int, seconds: float, server: int) -> Loaded:
+    """Loads the server with process number `server` for some seconds. Each client asks all requests in turn."""
     cpu = cpu_s(server)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        asking = runner.run(_load(port, request.raw(), clients, seconds))
+        asking = runner.run(_load(port, [request.raw() for request in requests], clients, seconds))
     return Loaded(
         [took for client in asking for took in client.times],
         sum(client.refused for client in asking),
@@ -59,9 +61,10 @@ def loaded(port: int, request: Request, *, clients: int, seconds: float, server:
     )
 
 
-async def _load(port: int, raw: bytes, clients: int, seconds: float) -> list[Client]:
+async def _load(port: int, raws: list[bytes], clients: int, seconds: float) -> list[Client]:
     loop = asyncio.get_running_loop()
-    asking = [Client(raw, loop.time() + seconds) for _ in range(clients)]
+    starts = [place * len(raws) // clients for place in range(clients)]
+    asking = [Client(raws[start:] + raws[:start], loop.time() + seconds) for start in starts]
     for client in asking:
         await loop.create_connection(lambda client=client: client, "127.0.0.1", port)
     await asyncio.wait([client.done for client in asking], timeout=seconds + 30)
@@ -71,8 +74,8 @@ async def _load(port: int, raw: bytes, clients: int, seconds: float) -> list[Cli
 class Client(asyncio.Protocol):
     """One connection, one request at a time."""
 
-    def __init__(self, raw: bytes, until: float) -> None:
-        self.raw = raw
+    def __init__(self, raws: list[bytes], until: float) -> None:
+        self.raws = itertools.cycle(raws)
         self.until = until
         self.times: list[float] = []
         self.refused = 0
@@ -85,7 +88,7 @@ class Client(asyncio.Protocol):
 
     def ask(self) -> None:
         self.since = time.perf_counter()
-        self.transport.write(self.raw)  # type: ignore[attr-defined]
+        self.transport.write(next(self.raws))  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:
         self.held += data
