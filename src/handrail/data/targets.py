@@ -42,8 +42,8 @@ COUNT_NAME: Final = re.compile(
     r"children|person|people|room|order|sale|item|day|hour|minute)s?$|^(?:qty|quantity|age)$",
     re.IGNORECASE,
 )
-# Models hold numbers of 32 bits, up to 3e38; what is near that overflows on the way.
-LARGEST_AMOUNT: Final = 1e30
+# Measures hold squares of errors in 32 bits, up to 3e38, and add them up.
+LARGEST_AMOUNT: Final = 1e15
 # A rating has at most this many steps (0 to 10).
 MOST_STEPS: Final = 11
 MOST_LABELS: Final = 1_000
