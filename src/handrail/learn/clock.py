@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import TypeVar
+
+LOOK_S = 0.05
+Result = TypeVar("Result")
 
 
 class Clock:
@@ -30,3 +37,23 @@ class Clock:
 
     def stopped(self) -> bool:
         return self._stopped
+
+
+def unless(stopped: Callable[[], bool], act: Callable[[], Result]) -> Result:
+    """What `act` gives, for acts of libraries that cannot be interrupted.
+
+    Raises TimeoutError once it is stopped: then the act is not waited for, goes on by itself and gives nothing.
+    """
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(act())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    while not wait([future], LOOK_S).done:
+        if stopped():
+            raise TimeoutError
+    return future.result()

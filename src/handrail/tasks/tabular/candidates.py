@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from handrail.learn.clock import unless
 from handrail.learn.losses import log_loss, root_mean_squared_error
 from handrail.tasks.tabular.dense import DenseCode, fit_dense
 from handrail.tasks.tabular.portfolio import Shape
@@ -301,17 +302,29 @@ def _linear(shape: Shape, data: Data, end: float, told: Callable[[int], None]) -
         if data.stopped() or (fold and time.monotonic() > end):
             raise TimeoutError
         if data.problem == "regression":
-            model = Ridge(alpha=1.0 / shape.settings["strength"]).fit(x[~inside], data.y[~inside])
+            model = Ridge(alpha=1.0 / shape.settings["strength"])
         else:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model = LogisticRegression(C=shape.settings["strength"], max_iter=150).fit(x[~inside], data.y[~inside])
+            model = LogisticRegression(C=shape.settings["strength"], max_iter=150)
+        # A fold that is not the last is of no use once the time is over.
+        last_end = np.inf if fold == data.fold_count - 1 else end
+        model = _fitted_quietly(model, x[~inside], data.y[~inside], last_end, data.stopped)
         answer = model.predict if data.problem == "regression" else model.predict_proba
         out_of_fold[inside] = _answers(_all_labels(answer(x[inside]), model, data), data)
         replay += _answers(_all_labels(answer(other), model, data), data) / data.fold_count
         layers += _linear_layers(model, data)
         told(fold)
     return Piece(out_of_fold, replay, dense=dense, layers=tuple(layers), cost=40_000.0)
+
+
+def _fitted_quietly(model: Any, x: np.ndarray, y: np.ndarray, end: float, stopped: Callable[[], bool]) -> Any:
+    """Raises TimeoutError when it is stopped, or not ready at `end`."""
+
+    def fitted() -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return model.fit(x, y)
+
+    return unless(lambda: stopped() or time.monotonic() > end, fitted)
 
 
 def _linear_layers(model: Any, data: Data) -> list[np.ndarray]:
