@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -10,6 +11,8 @@ import pytest
 
 # Tests never reach for the network: what is not at hand is done without.
 os.environ["HANDRAIL_OFFLINE"] = "1"
+# Nor for the models and keys of whoever runs them: a test that asks for no store of its own finds an empty one.
+os.environ["HANDRAIL_HOME"] = tempfile.mkdtemp(prefix="handrail-tests-")
 # Drawn inputs differ from run to run at a desk, where a new failure is welcome, and are the same for a merge.
 hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):

@@ -10,9 +10,11 @@ import signal
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Final
 
 from handrail.model import Model
@@ -32,7 +34,8 @@ DRAIN_S: Final = 30.0
 HANDSHAKE_S: Final = 10.0
 BACKLOG: Final = 2048
 FLUSH_S: Final = 0.1
-FLUSH_BYTES: Final = 2**16
+MOST_HELD_BYTES: Final = 2**22
+LAST_LINES_S: Final = 1.0
 
 
 class Gateway:
@@ -84,7 +87,7 @@ class Gateway:
                 pools = {version.pool for version in (*first, *(api.current for api in apis.values()))}
                 await asyncio.gather(*(pool.close() for pool in pools))
                 if log is not None:
-                    log.flush()
+                    log.close()
 
     async def _door(self, app: App, shared: Shared) -> Callable[[asyncio.Event], Awaitable[None]]:
         """Opens the door for gRPC where one is asked for, and gives what closes it."""
@@ -114,24 +117,55 @@ async def _nothing(at_once: asyncio.Event) -> None:
 
 
 class _Lines:
-    """The access log: lines are gathered and written ten times a second, not one by one."""
+    """The access log: lines are gathered, and written ten times a second by a thread of their own, so that a reader who
+    is slow holds up no answer. What does not fit meanwhile is left out, and counted.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._held: list[bytes] = []
         self._bytes = 0
+        self._left_out = 0
+        self._handed: SimpleQueue[bytes] = SimpleQueue()
+        self._written = threading.Event()
+        self._written.set()
+        # A daemon: a pipe that nobody reads does not keep the process from ending.
+        threading.Thread(target=self._write, name="access-log", daemon=True).start()
 
     def __call__(self, line: bytes) -> None:
+        if self._bytes > MOST_HELD_BYTES:
+            self._left_out += 1
+            return
         if not self._held:
             self._loop.call_later(FLUSH_S, self.flush)
         self._held.append(line)
         self._bytes += len(line)
-        if self._bytes > FLUSH_BYTES:
-            self.flush()
 
     def flush(self) -> None:
-        """Writes what is held."""
-        content, self._held, self._bytes = b"".join(self._held), [], 0
+        """Has what is held written; where the lines before are not written yet, a little later."""
+        if not self._written.is_set():
+            self._loop.call_later(FLUSH_S, self.flush)
+            return
+        if self._left_out:
+            self._held.append(b'{"left_out":%d}\n' % self._left_out)
+        content, self._held, self._bytes, self._left_out = b"".join(self._held), [], 0, 0
+        self._written.clear()
+        self._handed.put(content)
+
+    def close(self) -> None:
+        """Waits a moment for what is not written yet."""
+        if self._written.wait(LAST_LINES_S):
+            self.flush()
+            self._written.wait(LAST_LINES_S)
+
+    def _write(self) -> None:
+        while True:
+            _to_stderr(self._handed.get())
+            self._written.set()
+
+
+def _to_stderr(content: bytes) -> None:
+    with contextlib.suppress(OSError, ValueError):
         sys.stderr.buffer.write(content)
         sys.stderr.buffer.flush()
 
