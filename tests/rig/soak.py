@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import json
 import signal
 import sys
@@ -39,8 +40,11 @@ WEIGHTS: Final = (0.02, -0.05)
 ROWS: Final = [{**ROW, "age": age} for age in range(18, 81)]
 OFF: Final = [(b"{", 400), (b'{"age": "old", "plan": "pro", "active": true}', 422), (b"[][]", 400)]
 RATE_PER_S: Final = 150.0
-# Memory has settled after this share of a soak.
-WARM_SHARE: Final = 0.25
+# Versions are switched in the first part of a soak: a new process is no leak, but its memory is another. What is held
+# is looked at after it.
+SWITCH_SHARE, WARM_SHARE = 0.25, 0.4
+# Before it all, as many connections as a busy machine may ever make of it.
+BURST: Final = 4.0
 MB_PER_H: Final = 1.0
 
 
@@ -109,26 +113,25 @@ def _soaked(place: Place, seconds: float, *, switches: int, **options: Any) -> V
     mixed = [*place.asks * 2, *refused_asks("churn", OFF)]
 
     async def act(switch: Switch) -> tuple[Any, ...]:
-        await openly(server.port, mixed, place.load(5.0, leaving_share=0.1))
+        await openly(server.port, mixed, dataclasses.replace(place.load(5.0), rate_per_s=BURST * RATE_PER_S))
         at_first = await doses.at_rest(server)
         found = await asyncio.gather(
             openly(server.port, mixed, place.load(seconds, leaving_share=0.1)),
             watching(server.pid, seconds=seconds, every_s=max(0.2, seconds / 1_000)),
-            _updating(switch, server.port, place, switches, seconds * WARM_SHARE),
+            _updating(switch, server.port, place, switches, seconds * SWITCH_SHARE),
         )
         return at_first, *found, await doses.at_rest(server)
 
     with started("churn", home=place.home, **options) as server:
         at_first, counts, samples, updates, at_last = doses.run(act(switching(server, place.home, "churn", makers())))
     grown = growth(samples, after_s=seconds * WARM_SHARE)
-    held = grown.memory_mb_per_h <= MB_PER_H and at_last.descriptors - at_first.descriptors <= 1
+    held = grown.steady_mb_per_h <= MB_PER_H and at_last.descriptors - at_first.descriptors <= 1
     found = {"counts": counts.as_dict(), "updates": updates, "growth": asdict(grown)}
     found |= {"at_first": asdict(at_first), "at_last": asdict(at_last), "memory": _thinned(samples)}
     return held and counts.failed == 0, found
 
 
 async def _updating(switch: Switch, port: int, place: Place, times: int, within_s: float) -> dict[str, Any] | None:
-    """All switches while the server warms up: a new process is no leak, but its memory is another."""
     if not times:
         return None
     every_s = within_s / (times + 1)

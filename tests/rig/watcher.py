@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+import statistics
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +13,8 @@ from pathlib import Path
 
 from tests.rig.server import family
 
+# Samples that are compared in pairs: so many at most.
+PAIRED = 200
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -29,11 +33,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Growth:
-    """What became of it between two moments, by a straight line through all samples between them."""
+    """What became of it between two moments, by a straight line through all samples between them.
+
+    `steady_mb_per_h` is the median slope of all pairs of moments (Theil and Sen): a leak is in every pair, while a
+    burst that needs a little more room once is in few.
+    """
 
     seconds: float
     memory_mb: float
     memory_mb_per_h: float
+    steady_mb_per_h: float
     descriptors_per_h: float
     threads_per_h: float
 
@@ -66,11 +75,13 @@ def growth(samples: Sequence[Sample], *, after_s: float = 0.0) -> Growth:
     """How fast it grew after the first `after_s` seconds, in which a server warms up."""
     kept = [sample for sample in samples if sample.at_s >= after_s]
     times = [sample.at_s for sample in kept]
-    memory = slope(times, [sample.memory_bytes / 2**20 for sample in kept])
+    held_mb = [sample.memory_bytes / 2**20 for sample in kept]
+    memory = slope(times, held_mb)
     return Growth(
         seconds=times[-1] - times[0],
         memory_mb=memory * (times[-1] - times[0]),
         memory_mb_per_h=3600 * memory,
+        steady_mb_per_h=3600 * median_slope(times, held_mb),
         descriptors_per_h=3600 * slope(times, [sample.descriptors for sample in kept]),
         threads_per_h=3600 * slope(times, [sample.threads for sample in kept]),
     )
@@ -81,6 +92,15 @@ def slope(times: Sequence[float], values: Sequence[float]) -> float:
     middle, level = sum(times) / len(times), sum(values) / len(values)
     spread = sum((time - middle) ** 2 for time in times)
     return sum((time - middle) * (value - level) for time, value in zip(times, values, strict=True)) / spread
+
+
+def median_slope(times: Sequence[float], values: Sequence[float]) -> float:
+    """By how much a value grows in a second, between most pairs of moments."""
+    every = max(1, len(times) // PAIRED)
+    points = list(zip(times[::every], values[::every], strict=True))
+    return statistics.median(
+        (late[1] - early[1]) / (late[0] - early[0]) for early, late in itertools.combinations(points, 2)
+    )
 
 
 def _memory_bytes(pid: int) -> int:

@@ -184,9 +184,17 @@ def test_growth_is_the_slope_after_the_warm_up() -> None:
     samples = [Sample(at, 2**20 * (100 if at < 10 else 50 + at), 2**20, 20 - at // 50, 4, 2) for at in range(100)]
     found = growth(samples, after_s=10)
     assert found.memory_mb_per_h == pytest.approx(3600)
+    assert found.steady_mb_per_h == pytest.approx(3600)
     assert found.memory_mb == pytest.approx(89)
     assert found.descriptors_per_h < 0
     assert found.threads_per_h == 0
+
+
+def test_one_step_is_no_steady_growth() -> None:
+    samples = [Sample(at, 2**20 * (50 if at < 30 else 51), 2**20, 20, 4, 2) for at in range(100)]
+    found = growth(samples)
+    assert found.memory_mb_per_h > 30
+    assert found.steady_mb_per_h == 0
 
 
 def test_metrics_are_summed_over_the_labels_that_are_asked_for() -> None:
