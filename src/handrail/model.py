@@ -18,6 +18,7 @@ from handrail.core.values import Cell
 from handrail.data.look import fingerprint
 from handrail.data.read import read_table
 from handrail.data.table import Table
+from handrail.data.targets import label_of
 from handrail.measure.explain import contributions, word_contributions
 from handrail.store import Store, split_reference
 from handrail.tasks import Answer, Predictor
@@ -138,11 +139,19 @@ class Model:
                 "data", f"no column '{target}' with the right answers", "add it, or use handrail predict", field=target
             )
         scores = self.scores(self.signature.columns_of_table(table.columns))
-        return {**self.score(scores, table.columns[target]), "warnings": self._flattered_by(table)}
+        truth: Sequence[Cell] = table.columns[target]
+        if self.signature.output.kind == "label":
+            # In whatever spelling of yes and no; what is no label of this model stays, and is counted as missed.
+            labels = self.signature.output.labels
+            truth = [label_of(cell, labels) or cell for cell in truth]
+        return {**self.score(scores, truth), "warnings": self._flattered_by(table)}
 
     def score(self, scores: np.ndarray, truth: Sequence[Cell]) -> dict[str, Any]:
         """The task's own measures of `scores` against cells of the target column."""
-        trivial = np.array(self.manifest.data["trivial"], dtype=np.float64)
+        try:
+            trivial = np.array(self.manifest.data["trivial"], dtype=np.float64)
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged(self.bundle.path, "it does not say what a trivial model answers") from error
         part = task_part(self.manifest.task, "score")
         found: dict[str, Any] = part.score(self.signature, scores, truth, trivial)
         return found

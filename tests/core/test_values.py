@@ -112,3 +112,22 @@ def test_what_is_no_cell_is_refused_by_its_type(cell: Any) -> None:
     for read in (to_number, to_boolean, to_word, to_text, lambda cell: to_date(cell, "iso")):
         with pytest.raises(ValueError, match=f"expected .*, received {type(cell).__name__}"):
             read(cell)
+
+
+@pytest.mark.parametrize(
+    ("text", "style", "number"),
+    [
+        ("1.234,5", (",", "."), 1234.5),
+        ("12.345.678", (",", "."), 12345678),
+        ("-1,234.5", (".", ","), -1234.5),
+        ("7,5", (",", "."), 7.5),
+    ],
+)
+def test_marks_between_thousands_are_passed_over(text: str, style: tuple[str, str], number: float) -> None:
+    assert to_number(text, NumberStyle(*style)) == number
+
+
+@pytest.mark.parametrize("text", ["12.5", "1.23.456", ".123", "1.2345", "1..234"])
+def test_marks_that_do_not_stand_between_thousands_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a number such as"):
+        to_number(text, NumberStyle(",", "."))

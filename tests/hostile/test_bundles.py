@@ -512,3 +512,16 @@ def unpack(members: Members, folder: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     return folder
+
+
+@pytest.mark.parametrize(
+    "off", [{"minimum": "x"}, {"maximum": [1]}, {"pattern": 7}, {"optional": "yes"}, {"example": {}}]
+)
+def test_a_signature_of_the_wrong_types_is_refused(off: dict[str, Any], sound: Members, import_: Any) -> None:  # B8
+    manifest = json.loads(sound[MANIFEST])
+    manifest["signature"]["inputs"][0] |= off
+    import_(packed({**sound, MANIFEST: json.dumps(manifest).encode()})).refused(4)
+
+
+def test_a_model_without_examples_is_not_taken(sound: Members, import_: Any) -> None:  # B11
+    import_(packed(told(sound, {"examples.json": b"[]"}))).refused(4, "no examples")

@@ -411,7 +411,13 @@ def _field_from(item: object) -> Field:
     known = {name: item[name] for name in Field.__dataclass_fields__ if name in item}
     known["choices"] = _texts(item.get("choices", []), "choices")
     known["size"] = _size(item.get("size", 0), item["kind"])
-    _text(item["name"], "name")
+    for name in ("name", "pattern", "decimal", "thousands"):
+        _text(item.get(name, Field.__dataclass_fields__[name].default), name)
+    for name in ("minimum", "maximum"):
+        if not isinstance(item.get(name), float | int | None) or isinstance(item.get(name), bool):
+            raise TypeError(f"the signature's {name}: expected a number, received {described(item[name])}")
+    if not isinstance(item.get("optional", False), bool) or isinstance(item.get("example"), dict):
+        raise TypeError("the signature's optional is true or false, and an example is no object")
     return Field(**known)
 
 

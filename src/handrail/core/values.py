@@ -88,12 +88,22 @@ def to_number(cell: Cell, style: NumberStyle = PLAIN) -> float:
         return math.nan
     plain = text
     if style.thousands:
-        plain = plain.replace(style.thousands, "").replace("\u00a0", "").replace("\u202f", "")
+        plain = _ungrouped(plain, style)
     if style.decimal != ".":
         plain = plain.replace(style.decimal, ".")
     if NUMBER.fullmatch(plain) is None:
         raise ValueError(f"expected a number, received {quoted(text)}")
     return _finite(float(plain), text)
+
+
+def _ungrouped(text: str, style: NumberStyle) -> str:
+    """The text without marks between thousands. 12.5 is no number where 1.234 is a thousand and more: ValueError."""
+    marks = {style.thousands, "\u00a0", "\u202f"}
+    whole, *_ = text.lstrip("+-").split(style.decimal)
+    groups = re.split("[" + re.escape("".join(marks)) + "]", whole)
+    if len(groups) > 1 and not (0 < len(groups[0]) <= 3 and all(len(group) == 3 for group in groups[1:])):
+        raise ValueError(f"expected a number such as 1{style.thousands}234{style.decimal}5, received {quoted(text)}")
+    return "".join(part for part in text if part not in marks)
 
 
 def _finite(number: float, text: str) -> float:

@@ -21,7 +21,6 @@ def command(file: str, name: str | None, as_json: bool) -> None:
     A .onnx file of vectors is taken, too, and so is a pretrained base by its name: minilm answers texts with vectors.
     """
     from handrail.catalog.entries import ENTRIES
-    from handrail.model import load
     from handrail.store import check_name
 
     if file.endswith(".onnx") or (file in ENTRIES and not Path(file).exists()):
@@ -29,7 +28,7 @@ def command(file: str, name: str | None, as_json: bool) -> None:
         return
     if name is not None:
         check_name(name)
-    entry = opened_store().import_archive(Path(file), name, approve=lambda folder: load(folder).check())
+    entry = opened_store().import_archive(Path(file), name, approve=_proven)
     if as_json:
         put_json({"model": f"{entry.name}@{entry.version}", **entry.as_dict()})
     else:
@@ -47,3 +46,14 @@ def _take(file: str, name: str | None, *, as_json: bool) -> None:
     else:
         put(f"{model.name}@{model.version} imported and checked: {model.manifest.task}")
         put(f"next: handrail serve {model.name}")
+
+
+def _proven(folder: Path) -> None:
+    """Raises HandrailError for a model that cannot show what it answered where it was made."""
+    from handrail.core.bundle import damaged
+    from handrail.model import load
+
+    model = load(folder)
+    if not model.examples:
+        raise damaged(folder, "it has no examples with which to prove its answers")
+    model.check()

@@ -22,6 +22,6 @@ def score(signature: Signature, scores: np.ndarray, truth: Sequence[Cell], trivi
     labels = signature.output.labels
     if signature.output.kind == "labels":
         separator = signature.output.separator
-        sets = [[part.strip() for part in word.split(separator)] for word in present]
+        sets = [[part.strip() for part in word.split(separator) if part.strip()] for word in present]
         return multilabel(labels, scores[known], sets, np.full(len(labels), THRESHOLD), trivial)
     return classification(labels, scores[known], present, trivial)
