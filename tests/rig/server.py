@@ -39,16 +39,26 @@ class Server:
         self.before_s = before_s
         self._written = written
         self._holders: set[int] = set()
+        self._seen: set[int] = set()
+        self.replicas()
 
     def family(self) -> list[int]:
         """The gateway and all that came from it."""
         return family(self.pid)
 
     def replicas(self) -> list[int]:
-        """The processes that answer. One that holds the model and forks others is none of them."""
+        """The processes that answer. One that holds the model and forks others is none of them.
+
+        When a holder is killed, its replicas are nobody's children any more and go on: what was seen once is known.
+        """
         named = {pid: parent for pid, parent in parents(self.pid).items() if is_replica(pid)}
         self._holders |= set(named.values()) & set(named)
-        return sorted(set(named) - self._holders)
+        self._seen = {pid for pid in self._seen | set(named) if is_up(pid) and is_replica(pid)}
+        return sorted(self._seen - self._holders)
+
+    def holders(self) -> list[int]:
+        """The processes that hold a model and fork its replicas."""
+        return sorted(pid for pid in self._holders if is_up(pid) and is_replica(pid))
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Status and body of a page."""
