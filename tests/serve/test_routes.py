@@ -168,19 +168,6 @@ def test_pages_are_for_browsers_and_json_for_programs(model: Model) -> None:
     within(model, act)
 
 
-def test_openapi_names_every_field_and_every_model(model: Model) -> None:
-    async def act(ask: Ask, app: App) -> None:
-        document = (await ask("GET", "/openapi.json")).json
-        schema = document["paths"]["/churn/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-        row = schema["oneOf"][0]
-        assert document["openapi"].startswith("3.1")
-        assert set(row["properties"]) == {"age", "plan", "active"}
-        assert row["required"] == ["plan", "active"]
-        assert b"/churn/predict" in (await ask("GET", "/docs")).body
-
-    within(model, act)
-
-
 def test_readiness_follows_the_replicas_and_health_does_not(model: Model) -> None:
     async def act(ask: Ask, app: App) -> None:
         assert (await ask("GET", "/readyz")).status == 503

@@ -169,11 +169,14 @@ class App:
         return Response(orjson.dumps({"models": models, "openapi": "/openapi.json", "docs": "/docs"}))
 
     def _openapi(self, request: Request) -> Response:
-        return Response(orjson.dumps(openapi([api.current.description for api in self.apis.values()])))
+        return Response(orjson.dumps(self._document()))
 
     def _docs(self, request: Request) -> Response:
-        document = openapi([api.current.description for api in self.apis.values()])
-        return Response(docs_page(document), HTML, headers=DOCS_POLICY)
+        return Response(docs_page(self._document()), HTML, headers=DOCS_POLICY)
+
+    def _document(self) -> dict[str, Any]:
+        described = [api.current.description for api in self.apis.values()]
+        return openapi(described, self.limits, asks=self.guard.asks)
 
     def _metrics(self, request: Request) -> Response:
         text = written([version.seen() for api in self.apis.values() for version in api.versions.values()])

@@ -1,130 +1,165 @@
-"""OpenAPI 3.1, drawn from the signatures of the models served."""
+"""OpenAPI 3.1, drawn from the signatures of the models served: every route, every kind of body, every status."""
 
 from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+
+from handrail.core.signature import Signature, signature_from
+from handrail.serve.formats import csv
+from handrail.serve.formats.native import kinds_read
+from handrail.serve.formats.openai import embeds
+from handrail.serve.limits import Limits
+from handrail.serve.openapi_parts import (
+    BYTES,
+    ERROR_SCHEMA,
+    HTML,
+    NAMING,
+    PREDICTING,
+    TEXT,
+    body_of,
+    json_of,
+    list_of,
+    object_of,
+    operation_of,
+    ready_or_not,
+    refusals,
+)
+from handrail.serve.openapi_protocols import (
+    open_inference_paths,
+    open_inference_server,
+    openai_paths,
+    tensorflow_serving_paths,
+)
+from handrail.serve.schemas import answer_schema, form_schema, row_schema, rows_schema, table_schema
 
 Json = dict[str, Any]
-ERRORS = {
-    "400": "Not JSON, or an option is off",
-    "404": "No such version",
-    "413": "Larger than a limit",
-    "415": "A kind of body that is not read",
-    "422": "The rows are off; the message names row and field",
-    "503": "Too much is waiting; try again after Retry-After",
-    "504": "It took longer than allowed",
-}
+ABOUT: Final = (
+    "One row gives one answer, a list of rows gives a list. Every error has one shape. "
+    "Bodies may be packed as gzip or zstd; long answers are gzip for who accepts it. "
+    "X-Deadline-Ms says how long a client waits, X-Request-Id what it calls a request."
+)
 
 
-def openapi(models: Sequence[Json]) -> Json:
-    """The document for models as `Api.description` tells of them."""
+def openapi(models: Sequence[Json], limits: Limits | None = None, *, asks: bool = False) -> Json:
+    """The document for models as `Version.description` tells of them; `asks`: a key is needed."""
     paths: Json = {}
+    embedding = []
     for model in models:
-        paths[f"/{model['name']}/predict"] = {"post": _predict(model)}
-        paths[f"/{model['name']}"] = {"get": _plain("What goes in, what comes out, and examples", model["name"])}
-    paths["/healthz"] = {"get": _plain("The gateway is there", "service")}
-    ready = _plain("Every replica has answered its examples right", "service")
-    ready["responses"]["503"] = {"description": "Not yet"}
-    paths["/readyz"] = {"get": ready}
-    paths["/metrics"] = {"get": _plain("Counts as Prometheus text", "service")}
+        signature = signature_from(model)
+        paths |= _paths(model, signature)
+        embedding += [model["name"]] if embeds(signature) else []
+    paths |= {**_server_paths(), **open_inference_server(), **openai_paths(embedding)}
+    for path, item in paths.items():
+        for verb, operation in item.items():
+            operation["operationId"] = f"{verb}{path.replace('/', '_').replace(':', '_')}"
+            operation["security"] = [{"key": []}] if asks and operation["tags"] != ["health"] else []
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Handrail", "version": importlib.metadata.version("handrail")},
+        "info": {"title": "Handrail", "version": importlib.metadata.version("handrail"), "description": ABOUT},
         "paths": paths,
-        "components": {"schemas": {"Error": _ERROR}},
+        "components": {
+            "schemas": {"error": ERROR_SCHEMA, **_schemas(models, limits or Limits())},
+            "responses": refusals(),
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
-def row_schema(model: Json) -> Json:
-    """The JSON Schema of one row."""
-    properties = {field["name"]: _field(field) for field in model["inputs"]}
-    required = [field["name"] for field in model["inputs"] if not field["optional"]]
-    row: Json = {"type": "object", "properties": properties, "required": required}
-    if len(model["inputs"]) == 1 and model["inputs"][0]["kind"] == "text":
-        return {"oneOf": [row, {"type": "string"}]}
-    return row
+def _schemas(models: Sequence[Json], limits: Limits) -> Json:
+    """The rows and answers of each model, by names that operations refer to."""
+    schemas: Json = {}
+    for model in models:
+        name = model["name"]
+        schemas[f"{name}.row"] = row_schema(model)
+        schemas[f"{name}.rows"] = rows_schema(model, _named(name, "row"), limits.max_rows)
+        schemas[f"{name}.answer"] = answer_schema(model)
+    return schemas
 
 
-def answer_schema(model: Json) -> Json:
-    """The JSON Schema of one answer."""
-    output = model["output"]
-    share = {"type": "number", "minimum": 0, "maximum": 1}
-    shares = {"type": "object", "additionalProperties": share}
-    if output["kind"] == "vector":
-        return {"type": "object", "properties": {"vector": _vector(output["size"])}}
-    if output["kind"] == "number":
-        properties: Json = {"value": {"type": "number"}, "low": {"type": "number"}, "high": {"type": "number"}}
-    elif output["kind"] == "labels":
-        chosen = {"type": "array", "items": {"type": "string", "enum": output["labels"]}}
-        properties = {"labels": chosen, "probabilities": shares}
-    else:
-        label = {"type": "string", "enum": output["labels"]}
-        properties = {"label": label, "probability": share, "probabilities": shares}
-    return {"type": "object", "properties": properties}
+def _named(name: str, part: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}.{part}"}
 
 
-def _predict(model: Json) -> Json:
-    row, answer = row_schema(model), answer_schema(model)
-    examples = {f"example {number}": {"value": item["input"]} for number, item in enumerate(model["examples"][:3], 1)}
-    body = {"schema": {"oneOf": [row, {"type": "array", "items": row}]}, "examples": examples}
-    answers = {"application/json": {"schema": {"oneOf": [answer, {"type": "array", "items": answer}]}}}
-    contents: Json = {"application/json": body, "text/csv": {"schema": {"type": "string"}}}
-    if "oneOf" in row:
-        contents["text/plain"] = {"schema": {"type": "string"}}
+def _paths(model: Json, signature: Signature) -> Json:
+    row = _named(model["name"], "row")
     return {
-        "summary": f"Predicts {model['output']['name']}: one row gives one answer, a list gives a list",
-        "operationId": f"predict_{model['name']}",
-        "tags": [model["name"]],
-        "parameters": [_option("explain", "boolean", "Also say how each input moved the answer (one row)"),
-                       _option("version", "integer", "Refuse unless this version is served")],
-        "requestBody": {"required": True, "content": contents},
-        "responses": {"200": {"description": "The answers, in the order of the rows", "content": answers}, **_errors()},
+        **_own_paths(model, signature),
+        **open_inference_paths(model, signature),
+        **tensorflow_serving_paths(model, signature, row),
+    }
+
+
+def _own_paths(model: Json, signature: Signature) -> Json:
+    name = model["name"]
+    about = {**json_of(_DESCRIPTION), **HTML}
+    report = operation_of("How good the model is, and how that is known", name, HTML, statuses=NAMING)
+    return {
+        f"/{name}": {"get": operation_of("What goes in, what comes out, and examples; a form to try it", name, about)},
+        f"/{name}/report": {"get": report},
+        f"/{name}/predict": {"post": _predict(model, signature)},
     }  # fmt: skip
 
 
-def _field(field: Json) -> Json:
-    if field["kind"] == "vector":
-        return _vector(field["size"])
-    kinds = {"number": "number", "boolean": "boolean", "date": "string", "category": "string", "text": "string"}
-    kind: Any = kinds[field["kind"]]
-    schema: Json = {"type": [kind, "null"] if field["optional"] else kind}
-    if field["choices"]:
-        schema["description"] = f"Seen in training: {', '.join(field['choices'][:20])[:400]}"
-    elif field["kind"] == "number" and field["minimum"] is not None and field["maximum"] is not None:
-        schema["description"] = f"Seen in training: {field['minimum']:g} to {field['maximum']:g}"
-    if field["example"] is not None:
-        schema["examples"] = [field["example"]]
-    return schema
+def _predict(model: Json, signature: Signature) -> Json:
+    name, answer = model["name"], _named(model["name"], "answer")
+    answers = {**json_of({"anyOf": [answer, list_of(answer)]}), "text/csv": {"schema": TEXT}}
+    return operation_of(
+        f"Predicts {model['output']['name']}: one row gives one answer, a list gives a list",
+        name, answers, statuses=PREDICTING, parameters=_OPTIONS, requestBody=body_of(_bodies(model, signature)),
+        description="Answers are JSON, or a table for who prefers text/csv.",
+    )  # fmt: skip
 
 
-def _vector(size: int) -> Json:
-    return {"type": "array", "items": {"type": "number"}, "minItems": size, "maxItems": size}
+def _bodies(model: Json, signature: Signature) -> Json:
+    """What may be sent, by kind."""
+    examples = {f"example {number}": {"value": item["input"]} for number, item in enumerate(model["examples"][:3], 1)}
+    known = {
+        "application/json": {"schema": _named(model["name"], "rows"), "examples": examples},
+        "text/csv": _table(model, signature),
+        "text/plain": {"schema": {**TEXT, "description": "One text"}},
+        "multipart/form-data": {"schema": form_schema(model)},
+        "application/x-npy": BYTES,
+    }
+    return {kind: known[kind] for kind in kinds_read(signature)}
 
 
-def _option(name: str, kind: str, meaning: str) -> Json:
-    return {"name": name, "in": "query", "required": False, "schema": {"type": kind}, "description": meaning}
+def _table(model: Json, signature: Signature) -> Json:
+    if signature.takes_vectors():
+        return {}
+    sample = csv.sample_of(signature)
+    return {"schema": table_schema(model, sample.partition("\n")[0]), "examples": {"one row": {"value": sample}}}
 
 
-def _plain(summary: str, tag: str) -> Json:
-    return {"summary": summary, "tags": [tag], "responses": {"200": {"description": "Yes"}}}
+def _server_paths() -> Json:
+    models = object_of(models=list_of({"type": "object"}), openapi=TEXT, docs=TEXT)
+    ready = object_of(ready={"type": "boolean"}, models={"type": "object"})
+    text = {"text/plain": {"schema": TEXT}}
+    return {
+        "/": {"get": operation_of("The models", "server", {**json_of(models), **HTML})},
+        "/docs": {"get": operation_of("This document, for people", "server", HTML)},
+        "/openapi.json": {"get": operation_of("This document", "server", json_of({"type": "object"}))},
+        "/metrics": {"get": operation_of("Counts as Prometheus text", "server", text)},
+        "/healthz": {"get": operation_of("The gateway is there", "health", text)},
+        "/readyz": {
+            "get": ready_or_not(
+                operation_of("Every replica has answered its examples right", "health", json_of(ready)), ready
+            )
+        },
+    }
 
 
-def _errors() -> Json:
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return {status: {"description": meaning, "content": content} for status, meaning in ERRORS.items()}
+def _option(name: str, schema: Json, meaning: str) -> Json:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": meaning}
 
 
-_TEXT: Json = {"type": "string"}
-_ERROR: Json = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["code", "message", "hint"],
-            "properties": dict.fromkeys(("code", "message", "hint", "where", "field", "request_id"), _TEXT),
-        }
-    },
-}
+_OPTIONS: Final = [
+    _option("explain", {"type": "boolean"}, "Also say how each input moved the answer, for one row"),
+    _option("version", {"type": "integer", "minimum": 1}, "Refuse unless this version is served"),
+]
+_DESCRIPTION: Final = object_of(
+    name=TEXT, version={"type": ["integer", "null"]}, task=TEXT, predict=TEXT, report=TEXT,
+    inputs=list_of({"type": "object"}), ignored=list_of(TEXT), output={"type": "object"},
+    examples=list_of({"type": "object"}),
+)  # fmt: skip

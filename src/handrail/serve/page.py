@@ -18,6 +18,7 @@ Json = dict[str, Any]
 Headers = tuple[tuple[bytes, bytes], ...]
 ASSETS: Final = Path(__file__).with_name("assets")
 CSS: Final = ASSETS.joinpath("page.css").read_text(encoding="utf-8")
+LONGEST_SAMPLE: Final = 2_000
 JS: Final = ASSETS.joinpath("page.js").read_text(encoding="utf-8")
 
 
@@ -74,18 +75,15 @@ def model_page(model: Json, signature: Signature) -> bytes:
 def docs_page(document: Json) -> bytes:
     """The reference, drawn from the OpenAPI document."""
     operations = "".join(
-        _operation(path, verb, operation)
+        _operation(document, path, verb, operation)
         for path, verbs in document["paths"].items()
         for verb, operation in verbs.items()
     )
-    return _page("API", f"<nav>{_links('')}</nav><h1>API</h1><p class=soft>{_DOCS_TEXT}</p>{operations}")
+    body = f"<h1>API</h1><p class=soft>{escape(document['info']['description'])} {_DOCS_TEXT}</p>"
+    return _page("API", f"<nav>{_links('')}</nav>{body}{operations}{_refusals(document)}")
 
 
-_DOCS_TEXT: Final = (
-    "One row gives one answer, a list of rows gives a list. Every error has one shape: "
-    "<code>{&quot;error&quot;: {&quot;code&quot;, &quot;message&quot;, &quot;hint&quot;, …}}</code>. "
-    "For tools: <a href=/openapi.json>openapi.json</a>."
-)
+_DOCS_TEXT: Final = "For tools: <a href=/openapi.json>openapi.json</a>."
 
 
 def _page(title: str, body: str) -> bytes:
@@ -115,8 +113,8 @@ def _card(model: Json) -> str:
 
 def _of_what(model: Json) -> str:
     labels = model["output"]["labels"]
-    if model["output"]["kind"] == "number":
-        kind = ", a number,"
+    if model["output"]["kind"] in ("number", "vector"):
+        kind = f", a {model['output']['kind']},"
     elif model["output"]["kind"] == "vector":
         kind = f", a vector of {model['output']['size']:,} numbers,"
     else:
@@ -138,6 +136,8 @@ def _examples(model: Json) -> str:
 
 
 def _short(answer: Json) -> str:
+    if "vector" in answer:
+        return ", ".join(f"{number:.3g}" for number in answer["vector"][:3]) + ", …"
     if "value" in answer:
         value = answer["value"]
         return f"{value:,.0f}" if 1_000 <= abs(value) < 1e12 else f"{value:.4g}"
@@ -192,27 +192,69 @@ def _hint(field: Field) -> str:
     return ", ".join(part for part in (hint, "may be empty" if field.optional else "") if part)
 
 
-def _operation(path: str, verb: str, operation: Json) -> str:
-    content = operation.get("requestBody", {}).get("content", {})
-    schema = content.get("application/json", {}).get("schema", {}).get("oneOf", [{}])[0]
-    row = schema.get("oneOf", [schema])[0]
-    fields = "".join(
-        f"<tr><td><code>{escape(name)}</code></td><td>{escape(_type(field))}</td>"
-        f"<td class=soft>{escape(field.get('description', ''))}</td></tr>"
-        for name, field in row.get("properties", {}).items()
-    )
-    table = f"<table><tr><th>Field</th><th>Type</th><th></th></tr>{fields}</table>" if fields else ""
-    examples = content.get("application/json", {}).get("examples", {})
-    example = next((item["value"] for item in examples.values()), None)
-    sample = "" if example is None else f"<p></p><pre>{escape(json.dumps(example, indent=1, ensure_ascii=False))}</pre>"
+def _operation(document: Json, path: str, verb: str, operation: Json) -> str:
+    schemas = document["components"]["schemas"]
+    name = operation["tags"][0]
+    row, answer = schemas.get(f"{name}.row", {}), schemas.get(f"{name}.answer", {})
+    body = operation.get("requestBody", {}).get("content", {})
+    answers = operation["responses"]["200"].get("content", {})
+    tables = _fields("Field", row) + _fields("Answer", answer) if path == f"/{name}/predict" else ""
+    refused = ", ".join(status for status in sorted(operation["responses"]) if status != "200")
+    about = f"<p class=soft>{escape(operation['description'])}</p>" if "description" in operation else ""
     return (
         f"<section class=card><h2><span class=verb>{verb.upper()}</span> <code>{escape(path)}</code></h2>"
-        f"<p>{escape(operation['summary'])}</p>{table}{sample}</section>"
+        f"<p>{escape(operation['summary'])}</p>{about}{_kinds('Body', body)}{_kinds('Answer', answers)}"
+        f"{_parameters(operation)}{tables}{_sample(body)}"
+        f"<p class='soft small'>Refused with {refused}</p></section>"
     )
+
+
+def _kinds(title: str, contents: Json) -> str:
+    kinds = ", ".join(f"<code>{escape(kind)}</code>" for kind in contents)
+    return f"<p class=small>{title}: {kinds}</p>" if kinds else ""
+
+
+def _parameters(operation: Json) -> str:
+    rows = "".join(
+        f"<tr><td><code>{escape(one['name'])}</code></td><td>{escape(_type(one['schema']))}, {one['in']}</td>"
+        f"<td class=soft>{escape(one.get('description', ''))}</td></tr>"
+        for one in operation.get("parameters", ())
+    )
+    return f"<table><tr><th>Option</th><th>Type</th><th></th></tr>{rows}</table>" if rows else ""
+
+
+def _fields(title: str, schema: Json) -> str:
+    left_out = {name for name in schema.get("properties", {}) if name not in schema["required"]}
+    rows = "".join(
+        f"<tr><td><code>{escape(name)}</code></td><td>{escape(_type(field))}</td>"
+        f"<td class=soft>{escape(field.get('description', ''))}{' (optional)' if name in left_out else ''}</td></tr>"
+        for name, field in schema.get("properties", {}).items()
+    )
+    return f"<table><tr><th>{title}</th><th>Type</th><th></th></tr>{rows}</table>" if rows else ""
+
+
+def _sample(body: Json) -> str:
+    examples = body.get("application/json", {}).get("examples", {})
+    example = next((item["value"] for item in examples.values()), None)
+    text = json.dumps(example, indent=1, ensure_ascii=False)
+    return "" if example is None else f"<p></p><pre>{escape(_cut(text))}</pre>"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SAMPLE else text[: LONGEST_SAMPLE - 1] + "…"
+
+
+def _refusals(document: Json) -> str:
+    rows = "".join(
+        f"<tr><td><code>{status}</code></td><td>{escape(response['description'])}</td></tr>"
+        for status, response in document["components"]["responses"].items()
+    )
+    shape = escape('{"error": {"code", "message", "hint", "request_id", …}}')
+    return f"<section class=card><h2>Refusals</h2><p>One shape: <code>{shape}</code></p><table>{rows}</table></section>"
 
 
 def _type(field: Json) -> str:
-    kinds = field.get("type", "")
+    kinds = field.get("type", "anything")
     return kinds if isinstance(kinds, str) else " or ".join(kinds)
 
 

@@ -36,6 +36,13 @@ def values_of(body: bytes, signature: Signature, max_rows: int) -> list[Values]:
     return values_of_columns(signature, signature.columns_of_table(table.columns))
 
 
+def sample_of(signature: Signature) -> str:
+    """A table of one row that this model accepts."""
+    content = io.StringIO()
+    csv.writer(content, lineterminator="\n").writerows(zip(*signature.sample_row().items(), strict=True))
+    return content.getvalue()
+
+
 def too_many(max_rows: int) -> HandrailError:
     return HandrailError("too_large", f"at most {max_rows:,} rows", "send fewer, or use handrail predict NAME FILE")
 

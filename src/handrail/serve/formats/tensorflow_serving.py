@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from handrail.core.errors import HandrailError, listed
+from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.signature import Signature, described
 from handrail.core.values import quoted
 from handrail.serve.api import Version
@@ -24,6 +24,7 @@ from handrail.serve.formats.tensors import Part, answers_from, cells_of, input_d
 from handrail.serve.http import JSON, Request, Response
 from handrail.serve.limits import Limits, Refused
 
+NAMES: Final = ("instances", "inputs", "signature_name")
 SIGNATURE_NAME: Final = "serving_default"
 # That server does not look at the content-type, and its clients do not set one.
 KINDS: Final = (JSON, b"", b"application/x-www-form-urlencoded")
@@ -39,6 +40,10 @@ def call_of(request: Request, version: Version, limits: Limits) -> Call:
     signature, asked = version.signature, json.parsed(request.body)
     if not isinstance(asked, dict) or ("instances" in asked) == ("inputs" in asked):
         raise _refused('expected an object with either "instances" (rows) or "inputs" (columns)')
+    if unknown := next((name for name in asked if name not in NAMES), None):
+        raise _refused(
+            f"nothing is called {quoted(unknown)} here", did_you_mean(unknown, NAMES).strip() or "leave it out"
+        )
     if asked.get("signature_name", SIGNATURE_NAME) not in (SIGNATURE_NAME, ""):
         raise _refused(f"the one signature is '{SIGNATURE_NAME}'", "leave signature_name out")
     by_row = "instances" in asked

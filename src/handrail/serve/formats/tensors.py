@@ -104,6 +104,7 @@ def values_of(tensors: Sequence[Tensor], signature: Signature, check: Check, max
     first = tensors[0]
     if names[0] in WHOLE_ROW and names[0] not in signature.names() and matrix.takes_matrix(signature):
         return matrix.values_of(_numbers(first), signature)
+    _check_names(names, signature)
     for tensor in tensors:
         _check_column(tensor, first, signature)
     if not first.shape[0]:
@@ -221,12 +222,16 @@ def _numbers(tensor: Tensor) -> np.ndarray:
     return np.array([math.nan if cell is None else cell for cell in cells], np.float64).reshape(tensor.shape)
 
 
+def _check_names(names: Sequence[str], signature: Signature) -> None:
+    known = {*signature.names(), *signature.ignored, signature.output.name}
+    if unknown := next((name for name in names if name not in known), None):
+        mend = did_you_mean(unknown, signature.names()).strip() or f"there are {listed(signature.names())}"
+        raise HandrailError("data", f"no input is called {quoted(unknown)}", mend, field=unknown[:60])
+
+
 def _side_by_side(tensors: Sequence[Tensor], signature: Signature) -> np.ndarray:
     """The vectors of all inputs in the signature's order, `(rows, width)`."""
     named = {tensor.name: tensor for tensor in tensors}
-    if unknown := next((name for name in named if name not in signature.names()), None):
-        mend = did_you_mean(unknown, signature.names()).strip() or f"there are {listed(signature.names())}"
-        raise HandrailError("data", f"no input is called {quoted(unknown)}", mend, field=unknown[:60])
     if absent := next((name for name in signature.names() if name not in named), None):
         problem = f"the tensor {quoted(absent)} is missing"
         raise HandrailError("data", problem, f"send one for each of {listed(signature.names())}", field=absent)
