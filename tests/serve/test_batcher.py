@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import orjson
 import pytest
 
 from handrail.core.errors import HandrailError
 from handrail.model import Model
-from handrail.serve.batcher import Batcher
+from handrail.serve.batcher import Batcher, Batching
 from handrail.serve.messages import Unframer
 from handrail.serve.metrics import Metrics
 from tests.serve.served import InProcessLink
@@ -18,9 +19,9 @@ from tests.serve.served import InProcessLink
 VALUES = [30.0, "pro", 1.0]
 
 
-def with_held_replica(model: Model, act: Callable[[Batcher, InProcessLink], Awaitable[None]], **bounds: int) -> None:
+def with_held_replica(model: Model, act: Callable[[Batcher, InProcessLink], Awaitable[None]], **bounds: Any) -> None:
     async def run() -> None:
-        batcher = Batcher("churn", Metrics(), **bounds)
+        batcher = Batcher("churn", Metrics(), Batching(**bounds))
         link = InProcessLink(model, batcher)
         link.held = True
         batcher.joined(link)
@@ -69,7 +70,7 @@ def test_short_requests_pass_between_the_batches_of_a_long_one(model: Model) -> 
             await turns()
         assert len(long.result()) == 10
 
-    with_held_replica(model, act, max_batch_rows=4)
+    with_held_replica(model, act, max_batch_size=4)
 
 
 def test_too_much_waiting_is_refused_with_a_time_to_come_back(model: Model) -> None:
@@ -187,7 +188,7 @@ def test_the_count_of_waiting_rows_returns_to_nothing(model: Model) -> None:
         with pytest.raises(HandrailError):
             batcher.submit([VALUES], timeout_s=9)
 
-    with_held_replica(model, act, max_batch_rows=5, max_waiting_rows=28)
+    with_held_replica(model, act, max_batch_size=5, max_waiting_rows=28)
 
 
 def test_what_cannot_be_answered_in_time_is_refused_at_once(model: Model) -> None:
@@ -226,3 +227,19 @@ def test_a_replica_ended_from_outside_does_not_speak_against_what_it_had(model: 
         assert len(await future) == 1
 
     with_held_replica(model, act)
+
+
+def test_with_an_interval_the_first_waits_for_others_and_a_full_batch_does_not(model: Model) -> None:
+    async def act(batcher: Batcher, link: InProcessLink) -> None:
+        for _ in range(3):
+            batcher.submit([VALUES], timeout_s=9)
+            await turns()
+        assert sizes(link) == []
+        await asyncio.sleep(0.06)
+        assert sizes(link) == [3]
+        link.reply()
+        batcher.submit([VALUES] * 4, timeout_s=9)
+        await turns()
+        assert sizes(link) == [3, 4]
+
+    with_held_replica(model, act, max_batch_size=4, batch_interval_s=0.05)

@@ -64,20 +64,27 @@ class Work:
 Batch = list[tuple[Work, int]]  # (work, how many of its rows), in the order of the rows sent
 
 
+@dataclass(frozen=True)
+class Batching:
+    """Bounds of a queue: rows in a batch, seconds that the first of a batch waits for others, what may wait in all."""
+
+    max_batch_size: int = 512
+    batch_interval_s: float = 0.0
+    max_waiting_rows: int = 20_000
+    max_waiting: int = 2_000
+
+
 class Batcher:
     """Work-conserving and bounded. Lives on one event loop; nothing here awaits."""
 
     def __init__(
-        self, name: str, metrics: Metrics, *, max_batch_rows: int = 512, max_waiting_rows: int = 20_000,
-        max_waiting: int = 2_000, batch_interval_s: float = 0.0, pack: Pack = orjson.dumps,
-    ) -> None:  # fmt: skip
+        self, name: str, metrics: Metrics, batching: Batching | None = None, pack: Pack = orjson.dumps
+    ) -> None:
         self.name = name
         self._metrics = metrics
-        self._cost = Cost(max_batch_rows)
-        self._batch_interval_s = batch_interval_s
+        self._batching = batching or Batching()
+        self._cost = Cost(self._batching.max_batch_size)
         self._pack = pack
-        self._max_waiting_rows = max_waiting_rows
-        self._max_waiting = max_waiting
         self._queue: deque[Work] = deque()
         self._waiting_rows = 0
         self._idle: list[Link] = []
@@ -93,8 +100,8 @@ class Batcher:
         """
         queue = self._queue
         if queue and (
-            self._waiting_rows + len(rows) > self._max_waiting_rows
-            or len(queue) >= self._max_waiting
+            self._waiting_rows + len(rows) > self._batching.max_waiting_rows
+            or len(queue) >= self._batching.max_waiting
             or self.wait_s(len(rows)) > timeout_s
         ):
             self._metrics.refused += 1
@@ -129,7 +136,10 @@ class Batcher:
         if batch:
             self._measure(batch, header, time.perf_counter() - sent)
             self._hand_out(batch, header["failed"], parted(payload, header["rows"]))
-        self._pump()
+        if self._batching.batch_interval_s:
+            self._plan()
+        else:
+            self._pump()
 
     def lost(self, link: Link, *, crashed: bool = True) -> None:
         """A replica died: what it had in flight is pure, so it is tried again; after a crash, each request alone."""
@@ -185,12 +195,19 @@ class Batcher:
 
     def _plan(self) -> None:
         # One turn of the loop later, so that requests that arrived together travel together.
-        if self._idle and not self._planned:
+        if self._idle and self._queue and not self._planned:
             self._planned = True
-            if self._batch_interval_s:
-                self._loop.call_later(self._batch_interval_s, self._pump)
+            if wait_s := self._patience_s():
+                self._loop.call_later(wait_s, self._pump)
             else:
                 self._loop.call_soon(self._pump)
+
+    def _patience_s(self) -> float:
+        """How long the first in the queue still waits for others to travel with."""
+        interval_s = self._batching.batch_interval_s
+        if not interval_s or self._waiting_rows >= self._cost.best_rows:
+            return 0.0
+        return max(0.0, self._queue[0].queued + interval_s - time.perf_counter())
 
     def _pump(self) -> None:
         self._planned = False

@@ -20,7 +20,7 @@ from typing import Any, Final
 from handrail.model import Model
 from handrail.serve.api import Api, Version, version_of
 from handrail.serve.app import App
-from handrail.serve.batcher import Batcher
+from handrail.serve.batcher import Batcher, Batching
 from handrail.serve.guard import Guard, watching
 from handrail.serve.http import LINGER_S, Connection, Shared, sweeping
 from handrail.serve.limits import Limits
@@ -43,7 +43,7 @@ class Gateway:
 
     def __init__(
         self, models: Mapping[str, Model], start: Callable[[Path], Started], *, replicas: int, limits: Limits,
-        hang_s: float, access_log: bool, guard: Guard, tls: ssl.SSLContext | None,
+        hang_s: float, access_log: bool, guard: Guard, tls: ssl.SSLContext | None, batching: Batching,
         grpc: tuple[str, tuple[Path, Path] | None] | None = None,
     ) -> None:  # fmt: skip
         self._models = models
@@ -54,6 +54,7 @@ class Gateway:
         self._access_log = access_log
         self._guard = guard
         self._tls = tls
+        self._batching = batching
         self._grpc = grpc
 
     async def run(
@@ -102,7 +103,7 @@ class Gateway:
     def version(self, model: Model, started: Started | None = None) -> Version:
         """A version that is to be served; its pool is not open yet. `started` is the fork server it begins with."""
         metrics = Metrics()
-        batcher = Batcher(model.name, metrics, pack=pack_for(model.signature))
+        batcher = Batcher(model.name, metrics, pack=pack_for(model.signature), batching=self._batching)
         first = [started] if started is not None else []
 
         def start() -> Started:

@@ -41,6 +41,9 @@ def serve(
     hosts: Sequence[str] = (),
     tls: tuple[str | Path, str | Path] | None = None,
     grpc_port: int | None = None,
+    max_batch_size: int = 512,
+    batch_interval_s: float = 0.0,
+    timeout_s: float | None = None,
 ) -> None:
     """Serves models (names, folders or opened ones) until SIGINT or SIGTERM, then answers what is in flight.
 
@@ -52,9 +55,14 @@ def serve(
     asks for one. `hosts` are names this server is asked by, beside `host` and those of the loopback. `tls` are the
     files of a certificate with its chain and of its private key: then it speaks HTTPS. With `grpc_port` it speaks the
     Open Inference Protocol over gRPC there, too, on the same host, with the same keys and limits.
+    A batch holds what waited while the one before was answered, as many rows as pay by what batches took so far and no
+    more than `max_batch_size`; with `batch_interval_s` the first of them waits that long for others. `timeout_s` is how
+    long a client waits when it sets no shorter `X-Deadline-Ms` (30 s).
     Raises HandrailError for a taken port, an address others could reach without a key, or a model that does not open.
     """
     limits = _with_hosts(limits or Limits(), host, hosts)
+    if timeout_s is not None:
+        limits = replace(limits, answer_timeout_s=timeout_s)
     guarded_by = keys_at(keys)
     _refuse_open_door(host, guarded_by)
     files = None if tls is None else (Path(tls[0]), Path(tls[1]))
@@ -72,6 +80,7 @@ def serve(
     try:
         import uvloop  # noqa: PLC0415 - imported while the replicas start
 
+        from handrail.serve.batcher import Batching  # noqa: PLC0415
         from handrail.serve.gateway import Gateway  # noqa: PLC0415
         from handrail.serve.guard import Guard  # noqa: PLC0415
 
@@ -79,6 +88,7 @@ def serve(
         gateway = Gateway(
             opened, start, replicas=replicas, limits=limits, hang_s=hang_s, access_log=access_log,
             guard=Guard(guarded_by, asks=host not in LOOPBACK), tls=context,
+            batching=Batching(max_batch_size, batch_interval_s),
             grpc=None if grpc_port is None else (_address(host, grpc_port), files),
         )  # fmt: skip
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -52,6 +52,15 @@ def seconds(option: str, text: str) -> float:
     return value
 
 
+def moments(option: str, text: str) -> float:
+    """5ms, 0.5s, 30s → seconds."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)(ms|s)", text.strip(), re.ASCII)
+    value = -1.0 if found is None else float(found[1]) / (1000 if found[2] == "ms" else 1)
+    if not 0 <= value <= 3600:
+        raise _off(option, "0ms to 3600s", text, "5ms or 30s")
+    return value
+
+
 def whole(low: int, high: int, example: str) -> Reader:
     """A reader of whole numbers in a range."""
 

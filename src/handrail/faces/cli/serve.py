@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from handrail.core.errors import HandrailError
-from handrail.faces.cli.options import once, opened, reference_of, shared, whole
+from handrail.faces.cli.options import moments, once, opened, reference_of, shared, whole
 from handrail.faces.cli.printing import put, put_json, put_table, say
 
 if TYPE_CHECKING:
@@ -32,12 +32,15 @@ LONGEST_EXAMPLE = 300
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME", help="A name that others reach this server by.")
 @once("--tls-cert", metavar="FILE", help="Speak HTTPS with this certificate and its chain (PEM).")
 @once("--tls-key", metavar="FILE", help="The certificate's private key (PEM).")
+@once("--max-batch-size", read=whole(1, 512, "64"), metavar="N", help="Rows answered together at most (default 512).")
+@once("--batch-interval", read=moments, metavar="TIME", help="How long a row waits for others (default 0ms).")
+@once("--timeout", read=moments, metavar="TIME", help="How long a client waits for an answer (default 30s).")
 @click.option("--access-log", is_flag=True, help="Log every request on stderr.")
 @shared
 def command(
     names: tuple[str, ...], host: str | None, port: int | None, grpc_port: int | None, replicas: int | None,
-    keys: str | None, hosts: tuple[str, ...], tls_cert: str | None, tls_key: str | None, access_log: bool,
-    as_json: bool,
+    keys: str | None, hosts: tuple[str, ...], tls_cert: str | None, tls_key: str | None,
+    max_batch_size: int | None, batch_interval: float | None, timeout: float | None, access_log: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Answer over HTTP with the models NAME..., until Ctrl-C; what is in flight then is answered first."""
     from handrail.serve import serve
@@ -69,6 +72,9 @@ def command(
         hosts=hosts,
         tls=tls,
         grpc_port=grpc_port,
+        max_batch_size=max_batch_size or 512,
+        batch_interval_s=batch_interval or 0.0,
+        timeout_s=timeout or None,
     )
 
 
