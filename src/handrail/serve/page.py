@@ -13,6 +13,7 @@ from typing import Any, Final
 from handrail.core.signature import Field, Signature
 from handrail.core.values import date_example
 from handrail.report.html import SCRIPT_HASH
+from handrail.serve.openapi_parts import ALWAYS
 
 Json = dict[str, Any]
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -199,13 +200,13 @@ def _operation(document: Json, path: str, verb: str, operation: Json) -> str:
     body = operation.get("requestBody", {}).get("content", {})
     answers = operation["responses"]["200"].get("content", {})
     tables = _fields("Field", row) + _fields("Answer", answer) if path == f"/{name}/predict" else ""
-    refused = ", ".join(status for status in sorted(operation["responses"]) if status != "200")
+    more = ", ".join(status for status in sorted(operation["responses"]) if status not in ("200", *ALWAYS))
+    refused = f"<p class='soft small'>Refused with {more} as well, see below</p>" if more else ""
     about = f"<p class=soft>{escape(operation['description'])}</p>" if "description" in operation else ""
     return (
         f"<section class=card><h2><span class=verb>{verb.upper()}</span> <code>{escape(path)}</code></h2>"
         f"<p>{escape(operation['summary'])}</p>{about}{_kinds('Body', body)}{_kinds('Answer', answers)}"
-        f"{_parameters(operation)}{tables}{_sample(body)}"
-        f"<p class='soft small'>Refused with {refused}</p></section>"
+        f"{_parameters(operation)}{tables}{_sample(body)}{refused}</section>"
     )
 
 
@@ -220,7 +221,7 @@ def _parameters(operation: Json) -> str:
         f"<td class=soft>{escape(one.get('description', ''))}</td></tr>"
         for one in operation.get("parameters", ())
     )
-    return f"<table><tr><th>Option</th><th>Type</th><th></th></tr>{rows}</table>" if rows else ""
+    return f"<table class=reference><tr><th>Option</th><th>Type</th><th></th></tr>{rows}</table>" if rows else ""
 
 
 def _fields(title: str, schema: Json) -> str:
@@ -230,7 +231,7 @@ def _fields(title: str, schema: Json) -> str:
         f"<td class=soft>{escape(field.get('description', ''))}{' (optional)' if name in left_out else ''}</td></tr>"
         for name, field in schema.get("properties", {}).items()
     )
-    return f"<table><tr><th>{title}</th><th>Type</th><th></th></tr>{rows}</table>" if rows else ""
+    return f"<table class=reference><tr><th>{title}</th><th>Type</th><th></th></tr>{rows}</table>" if rows else ""
 
 
 def _sample(body: Json) -> str:
