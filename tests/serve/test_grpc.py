@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-import time
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +21,7 @@ from handrail.serve.formats.open_inference_messages import MESSAGES, SERVICE, me
 from handrail.serve.keys import add_key
 from tests.serve.bundles import ROW, make_bundle
 from tests.serve.served import Served, serving
+from tests.serve.test_tls import certified
 
 Call = Callable[..., Any]
 RAW = [struct.pack("<f", 30), b"\x03\x00\x00\x00pro", b"\x01"]
@@ -226,13 +227,16 @@ def test_a_request_id_is_kept(port: int, server: Served) -> None:
 
 
 def test_a_message_that_never_comes_is_not_waited_for(port: int, server: Served) -> None:
+    over = threading.Event()
+
     def never() -> Iterator[bytes]:
-        time.sleep(3)
+        over.wait(20)
         yield b""
 
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         with pytest.raises(grpc.RpcError) as found:
             channel.stream_unary(f"/{SERVICE}/ModelInfer")(never(), timeout=20)
+        over.set()
         assert found.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert "in time" in found.value.details()
         with pytest.raises(grpc.RpcError) as found:
@@ -260,6 +264,31 @@ def test_a_key_is_asked_for_before_the_message_is_read(folder: Path, tmp_path: P
             assert found.value.status() == "StatusCode.UNAUTHENTICATED"
         headers = {"authorization": f"Bearer {secret}"}
         assert client.infer("churn", inputs([ROW]), headers=headers).as_numpy("label") is not None
+
+
+def test_with_a_certificate_it_speaks_tls_as_http_does(folder: Path, tmp_path: Path, model: Model) -> None:
+    port, files = free_port(), certified(tmp_path)
+    with serving(folder, grpc_port=port, tls=[str(file) for file in files]):
+        credentials = {"ssl": True, "root_certificates": str(files[0])}
+        with triton.InferenceServerClient(f"localhost:{port}", **credentials) as client:
+            found = client.infer("churn", inputs([ROW]))
+            assert found.as_numpy("probability").tolist() == [model(ROW)["probability"]]
+        with triton.InferenceServerClient(f"127.0.0.1:{port}") as plain, pytest.raises(triton.InferenceServerException):
+            plain.is_server_live(client_timeout=5)
+
+
+def test_what_is_in_flight_is_answered_when_the_server_stops(folder: Path, model: Model) -> None:
+    port = free_port()
+    with serving(folder, grpc_port=port) as served, triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
+        rows = [{**ROW, "age": age % 90} for age in range(10_000)]
+        asked = inputs(rows)
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(client.infer, "churn", asked)
+            while b'requests_in_flight{model="churn",version="0"} 0' in served.ask("GET", "/metrics")[2]:
+                if answer.done():
+                    break
+            assert served.stop() == 0
+            assert len(answer.result().as_numpy("label")) == len(rows)
 
 
 def test_a_taken_port_is_told(folder: Path) -> None:
