@@ -19,6 +19,7 @@ from tritonclient.grpc import service_pb2 as published
 from handrail.model import Model
 from handrail.serve.formats.open_inference_messages import MESSAGES, SERVICE, message_class
 from handrail.serve.keys import add_key
+from tests.hostile.test_http import memory_kb
 from tests.serve.bundles import ROW, make_bundle
 from tests.serve.served import Served, serving
 from tests.serve.test_tls import certified
@@ -200,6 +201,32 @@ def test_messages_over_the_limit_are_refused(call: Call, server: Served, model: 
         with pytest.raises(grpc.RpcError) as found:
             call("ModelInfer", bytes(size))
         assert found.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert server.predict(ROW) == (200, model(ROW))
+
+
+def test_packed_bombs_are_unpacked_no_further_than_the_limit(port: int, server: Served) -> None:
+    before = memory_kb(server)
+    with grpc.insecure_channel(f"127.0.0.1:{port}", compression=grpc.Compression.Gzip) as channel:
+        for _ in range(3):
+            with pytest.raises(grpc.RpcError) as found:
+                channel.unary_unary(f"/{SERVICE}/ModelInfer")(bytes(2**28), timeout=30)
+            assert found.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert memory_kb(server) - before < 128 * 2**10
+
+
+def test_random_messages_are_refused_or_answered(call: Call, server: Served, model: Model) -> None:
+    random = np.random.default_rng(0)
+    right = message_class("ModelInferRequest")(model_name="churn", inputs=TENSORS, raw_input_contents=RAW)
+    content = bytearray(right.SerializeToString())
+    for _ in range(300):
+        changed = bytearray(content)
+        for place in random.integers(0, len(changed), 3):
+            changed[place] = random.integers(0, 256)
+        try:
+            call("ModelInfer", bytes(changed))
+        except grpc.RpcError as error:
+            assert error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND,
+                                    grpc.StatusCode.RESOURCE_EXHAUSTED), bytes(changed)  # fmt: skip
     assert server.predict(ROW) == (200, model(ROW))
 
 
