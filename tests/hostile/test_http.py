@@ -23,7 +23,12 @@ from tests.serve.bundles import ROW, make_bundle
 from tests.serve.served import JSON, Served, drained, serving, status_of
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FOO")
-PATHS = ("/", "/churn", "/churn/predict", "/churn/report", "/openapi.json", "/docs", "/healthz", "/readyz", "/metrics")
+PATHS = (
+    "/", "/churn", "/churn/predict", "/churn/report", "/openapi.json", "/docs", "/healthz", "/readyz", "/metrics",
+    "/v2", "/v2/health/live", "/v2/health/ready", "/v2/repository/index", "/v2/models/churn", "/v2/models/churn/ready",
+    "/v2/models/churn/infer", "/v1/models", "/v1/embeddings", "/v1/models/churn", "/v1/models/churn/metadata",
+    "/v1/models/churn:predict", "/v1/models/churn:classify",
+)  # fmt: skip
 BODY = json.dumps(ROW).encode()
 
 
