@@ -179,6 +179,9 @@ class StandInPool:
     def memory_bytes(self) -> int:
         return 7
 
+    def state(self) -> dict[str, int]:
+        return {"ready": self.ready, "replicas": self.wanted}
+
 
 class Asked:
     """One response of the ASGI callable."""

@@ -34,6 +34,7 @@ from handrail.serve.routes import (
     route_of,
     tensorflow_serving_routes,
 )
+from handrail.serve.tracing import Tracing
 
 log = logging.getLogger("handrail.serve")
 
@@ -55,6 +56,7 @@ class App:
         limits: Limits | None = None,
         access_log: Callable[[bytes], object] | None = None,
         guard: Guard | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         for name in apis:
             if name in RESERVED:
@@ -64,6 +66,7 @@ class App:
         self.guard = guard or Guard()
         self.routes = self._table()
         self._access_log = access_log
+        self._tracing = tracing
         self._hosts: set[bytes | None] = set()
 
     def __call__(self, request: Request) -> Response | Later:
@@ -89,9 +92,11 @@ class App:
             return failure(error, request.id)
 
     def answered(self, request: Request, response: Response) -> None:
-        """Told of every answer: writes the access log."""
+        """Told of every answer: writes the access log, and the span where traces are asked for."""
         if self._access_log is not None:
             self._access_log(_access_line(request, response))
+        if self._tracing is not None:
+            self._tracing.answered(request, response)
 
     def _table(self) -> dict[str, Route]:
         table = {
@@ -186,10 +191,11 @@ class App:
         return Response(b"ok\n", TEXT)
 
     def _readiness(self, request: Request) -> Response:
-        pools = {name: api.current.pool for name, api in self.apis.items()}
-        states = {name: {"ready": pool.ready, "replicas": pool.wanted} for name, pool in pools.items()}
         ready = all(api.is_ready for api in self.apis.values())
-        return Response(orjson.dumps({"ready": ready, "models": states}), status=200 if ready else 503)
+        told: dict[str, Any] = {"ready": ready}
+        if not self.guard.asks:  # anyone may ask here: where there are keys, which models there are is not said
+            told["models"] = {name: api.current.pool.state() for name, api in self.apis.items()}
+        return Response(orjson.dumps(told), status=200 if ready else 503)
 
     def _unknown(self, path: str) -> HandrailError:
         name = path.strip("/").split("/")[0]

@@ -29,6 +29,7 @@ from handrail.serve.packing import pack_for
 from handrail.serve.pool import Pool
 from handrail.serve.processes import Started
 from handrail.serve.reload import following
+from handrail.serve.tracing import Tracing
 
 DRAIN_S: Final = 30.0
 HANDSHAKE_S: Final = 10.0
@@ -44,6 +45,7 @@ class Gateway:
     def __init__(
         self, models: Mapping[str, Model], start: Callable[[Path], Started], *, replicas: int, limits: Limits,
         hang_s: float, access_log: bool, guard: Guard, tls: ssl.SSLContext | None, batching: Batching,
+        tracing: Tracing | None = None,
         grpc: tuple[str, tuple[Path, Path] | None] | None = None,
     ) -> None:  # fmt: skip
         self._models = models
@@ -55,6 +57,7 @@ class Gateway:
         self._guard = guard
         self._tls = tls
         self._batching = batching
+        self._tracing = tracing
         self._grpc = grpc
 
     async def run(
@@ -65,7 +68,7 @@ class Gateway:
         first = [self.version(model, one) for model, one in zip(self._models.values(), started, strict=True)]
         apis = {version.name: Api([version]) for version in first}
         log = _Lines(loop) if self._access_log else None
-        app = App(apis, limits=self._limits, access_log=log, guard=self._guard)
+        app = App(apis, limits=self._limits, access_log=log, guard=self._guard, tracing=self._tracing)
         shared = Shared(app, self._limits, _request_ids())
         with _signals() as stops:
             try:
@@ -89,6 +92,8 @@ class Gateway:
                 await asyncio.gather(*(pool.close() for pool in pools))
                 if log is not None:
                     log.close()
+                if self._tracing is not None:
+                    await asyncio.to_thread(self._tracing.close)
 
     async def _door(self, app: App, shared: Shared) -> Callable[[asyncio.Event], Awaitable[None]]:
         """Opens the door for gRPC where one is asked for, and gives what closes it."""

@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from handrail.core.errors import HandrailError
 from handrail.serve.batcher import Batcher
@@ -54,6 +54,11 @@ class Pool:
     @property
     def is_ready(self) -> bool:
         return self.ready == self.wanted and not self._stopping
+
+    def state(self) -> dict[str, Any]:
+        """How many replicas are ready and wanted, and what went wrong last, in words."""
+        failure = {} if self.last_failure is None else {"last_failure": self.last_failure}
+        return {"ready": self.ready, "replicas": self.wanted, **failure}
 
     def pids(self) -> list[int]:
         """The replicas that are up, for operators and tests."""

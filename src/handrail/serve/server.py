@@ -44,6 +44,7 @@ def serve(
     max_batch_size: int = 512,
     batch_interval_s: float = 0.0,
     timeout_s: float | None = None,
+    traces: bool = False,
 ) -> None:
     """Serves models (names, folders or opened ones) until SIGINT or SIGTERM, then answers what is in flight.
 
@@ -57,7 +58,8 @@ def serve(
     Open Inference Protocol over gRPC there, too, on the same host, with the same keys and limits.
     A batch holds what waited while the one before was answered, as many rows as pay by what batches took so far and no
     more than `max_batch_size`; with `batch_interval_s` the first of them waits that long for others. `timeout_s` is how
-    long a client waits when it sets no shorter `X-Deadline-Ms` (30 s).
+    long a client waits when it sets no shorter `X-Deadline-Ms` (30 s). With `traces` each answer is a span of
+    OpenTelemetry, sent where its environment variables say.
     Raises HandrailError for a taken port, an address others could reach without a key, or a model that does not open.
     """
     limits = _with_hosts(limits or Limits(), host, hosts)
@@ -83,12 +85,14 @@ def serve(
         from handrail.serve.batcher import Batching  # noqa: PLC0415
         from handrail.serve.gateway import Gateway  # noqa: PLC0415
         from handrail.serve.guard import Guard  # noqa: PLC0415
+        from handrail.serve.tracing import tracing_by_environment  # noqa: PLC0415
 
         followed = [str(reference) for reference in models if _is_followed(reference)] if reload_s > 0 else []
         gateway = Gateway(
             opened, start, replicas=replicas, limits=limits, hang_s=hang_s, access_log=access_log,
             guard=Guard(guarded_by, asks=host not in LOOPBACK), tls=context,
             batching=Batching(max_batch_size, batch_interval_s),
+            tracing=tracing_by_environment() if traces else None,
             grpc=None if grpc_port is None else (_address(host, grpc_port), files),
         )  # fmt: skip
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -35,12 +35,14 @@ LONGEST_EXAMPLE = 300
 @once("--max-batch-size", read=whole(1, 512, "64"), metavar="N", help="Rows answered together at most (default 512).")
 @once("--batch-interval", read=moments, metavar="TIME", help="How long a row waits for others (default 0ms).")
 @once("--timeout", read=moments, metavar="TIME", help="How long a client waits for an answer (default 30s).")
+@click.option("--traces", is_flag=True, help="Send a span of OpenTelemetry for each answer (OTEL_* say where).")
 @click.option("--access-log", is_flag=True, help="Log every request on stderr.")
 @shared
 def command(
     names: tuple[str, ...], host: str | None, port: int | None, grpc_port: int | None, replicas: int | None,
     keys: str | None, hosts: tuple[str, ...], tls_cert: str | None, tls_key: str | None,
-    max_batch_size: int | None, batch_interval: float | None, timeout: float | None, access_log: bool, as_json: bool,
+    max_batch_size: int | None, batch_interval: float | None, timeout: float | None, traces: bool, access_log: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Answer over HTTP with the models NAME..., until Ctrl-C; what is in flight then is answered first."""
     from handrail.serve import serve
@@ -75,6 +77,7 @@ def command(
         max_batch_size=max_batch_size or 512,
         batch_interval_s=batch_interval or 0.0,
         timeout_s=timeout or None,
+        traces=traces,
     )
 
 
