@@ -57,6 +57,8 @@ def test_the_document_is_valid_for_every_kind_of_model(inputs: list[Any], output
     for version in (None, 3):
         document = openapi([described({"inputs": inputs, "output": output}, version)])
         validate(document, cls=OpenAPIV31SpecValidator)
+        options = [one["name"] for one in document["paths"]["/m/predict"]["post"]["parameters"]]
+        assert ("explain" in options) is (output["kind"] != "vector")
         assert ("/v2/models/m/versions/{version}/infer" in document["paths"]) is (version is not None)
 
 

@@ -32,7 +32,7 @@ from handrail.serve.openapi_protocols import (
     openai_paths,
     tensorflow_serving_paths,
 )
-from handrail.serve.schemas import answer_schema, form_schema, row_schema, rows_schema, table_schema
+from handrail.serve.schemas import answer_schema, form_schema, is_explained, row_schema, rows_schema, table_schema
 
 Json = dict[str, Any]
 ABOUT: Final = (
@@ -107,9 +107,15 @@ def _predict(model: Json, signature: Signature) -> Json:
     answers = {**json_of({"anyOf": [answer, list_of(answer)]}), "text/csv": {"schema": TEXT}}
     return operation_of(
         f"Predicts {model['output']['name']}: one row gives one answer, a list gives a list",
-        name, answers, statuses=PREDICTING, parameters=_OPTIONS, requestBody=body_of(_bodies(model, signature)),
+        name, answers, statuses=PREDICTING, parameters=_options(model), requestBody=body_of(_bodies(model, signature)),
         description="Answers are JSON, or a table for who prefers text/csv.",
     )  # fmt: skip
+
+
+def _options(model: Json) -> list[Json]:
+    explain = _option("explain", {"type": "boolean"}, "Also say how each input moved the answer, for one row")
+    version = _option("version", {"type": "integer", "minimum": 1}, "Refuse unless this version is served")
+    return [explain, version] if is_explained(model) else [version]
 
 
 def _bodies(model: Json, signature: Signature) -> Json:
@@ -154,10 +160,6 @@ def _option(name: str, schema: Json, meaning: str) -> Json:
     return {"name": name, "in": "query", "required": False, "schema": schema, "description": meaning}
 
 
-_OPTIONS: Final = [
-    _option("explain", {"type": "boolean"}, "Also say how each input moved the answer, for one row"),
-    _option("version", {"type": "integer", "minimum": 1}, "Refuse unless this version is served"),
-]
 _DESCRIPTION: Final = object_of(
     name=TEXT, version={"type": ["integer", "null"]}, task=TEXT, predict=TEXT, report=TEXT,
     inputs=list_of({"type": "object"}), ignored=list_of(TEXT), output={"type": "object"},

@@ -91,8 +91,13 @@ def field_schema(field: Json) -> Json:
 def answer_schema(model: Json) -> Json:
     """One answer; `explanation` is there where it was asked for."""
     properties = _answer_parts(model["output"])
-    explanation = {"explanation": _EXPLANATION}
+    explanation = {"explanation": _EXPLANATION} if is_explained(model) else {}
     return {"type": "object", "properties": {**properties, **explanation}, "required": list(properties)}
+
+
+def is_explained(model: Json) -> bool:
+    """True where it can be asked what moved an answer."""
+    return bool(model["output"]["kind"] != "vector")
 
 
 def tensor_datatypes(field: Json) -> list[str]:
