@@ -43,8 +43,9 @@ RATE_PER_S: Final = 150.0
 # Versions are switched in the first part of a soak: a new process is no leak, but its memory is another. What is held
 # is looked at after it.
 SWITCH_SHARE, WARM_SHARE = 0.25, 0.4
-# Before it all, as many connections as a busy machine may ever make of it.
-BURST: Final = 4.0
+# Before it all, as much at a time as a busy machine may ever make of it: what that needs is no growth.
+BURST: Final = 5.0
+BURST_SHARE: Final = 0.1
 MB_PER_H: Final = 1.0
 
 
@@ -113,7 +114,9 @@ def _soaked(place: Place, seconds: float, *, switches: int, **options: Any) -> V
     mixed = [*place.asks * 2, *refused_asks("churn", OFF)]
 
     async def act(switch: Switch) -> tuple[Any, ...]:
-        await openly(server.port, mixed, dataclasses.replace(place.load(5.0), rate_per_s=BURST * RATE_PER_S))
+        await openly(
+            server.port, mixed, dataclasses.replace(place.load(seconds * BURST_SHARE), rate_per_s=BURST * RATE_PER_S)
+        )
         at_first = await doses.at_rest(server)
         found = await asyncio.gather(
             openly(server.port, mixed, place.load(seconds, leaving_share=0.1)),
