@@ -110,11 +110,16 @@ async def switches(
 
 @dataclass(frozen=True)
 class Overloaded:
-    """Answers in a second when just as many come as can be answered, and when more come."""
+    """Answers in a second when just as many come as can be answered, and when more come.
+
+    `useful_share` is the share of the rows computed meanwhile whose answer came in time. Other programs that take the
+    processor do not change it, as they do the seconds.
+    """
 
     capacity_per_s: float
     offered_per_s: float
     goodput_per_s: float
+    useful_share: float
     counts: Counts
     memory: Growth
 
@@ -130,13 +135,20 @@ async def overload(
     another program may take the processor meanwhile."""
     before = await capacity(server.port, asks, clients=16, seconds=seconds / 3)
     load = Load(times * before, seconds, seed=seed, timeout_s=10.0, max_in_flight=800)
+    computed = -await asyncio.to_thread(server.metric, "batch_rows_sum")
     counts, samples = await asyncio.gather(
         openly(server.port, asks, load), watching(server.pid, seconds=seconds, every_s=0.2)
     )
+    computed += await asyncio.to_thread(server.metric, "batch_rows_sum")
     after = await capacity(server.port, asks, clients=16, seconds=seconds / 3)
     good = sum(took <= deadline_s for took in counts.right_s)
     return Overloaded(
-        min(before, after), load.rate_per_s, good / (seconds + deadline_s), counts, growth(samples, after_s=seconds / 4)
+        capacity_per_s=min(before, after),
+        offered_per_s=load.rate_per_s,
+        goodput_per_s=good / (seconds + deadline_s),
+        useful_share=good / max(1.0, computed),
+        counts=counts,
+        memory=growth(samples, after_s=seconds / 4),
     )
 
 
