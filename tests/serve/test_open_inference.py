@@ -103,7 +103,7 @@ def test_outputs_are_those_asked_for_each_in_its_way(model: Model) -> None:
         assert list(struct.unpack("<3d", asked.body[length:])) == [one["probability"] for one in model(ROWS)]
         assert second["data"] == [one["label"] for one in model(ROWS)]
         asked = await ask("POST", INFER, {"inputs": JSON_ROWS, "outputs": [{"name": "lable"}]})
-        assert (asked.status, asked.json["error"]["hint"]) == (400, "Did you mean 'label'?")
+        assert (asked.status, asked.json["hint"]) == (400, "Did you mean 'label'?")
 
     within(model, act)
 
@@ -118,7 +118,7 @@ def test_one_tensor_may_hold_all_inputs_where_all_are_numbers(tmp_path: Path, mo
             asked = await ask("POST", INFER, {"inputs": [tensor]})
             assert tensors_in(asked.json)["label"]["data"] == [answer["label"] for answer in of_numbers(rows)]
         tensor = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, None, 1]}
-        assert (await ask("POST", INFER, {"inputs": [tensor]})).json["error"]["field"] == "size"
+        assert (await ask("POST", INFER, {"inputs": [tensor]})).json["field"] == "size"
 
     async def refused(ask: Ask, app: App) -> None:
         tensor = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 1]}
@@ -260,11 +260,10 @@ def test_tritons_client_sends_missing_cells_as_nan(client: triton.InferenceServe
 
 
 def test_tritons_client_is_told_what_is_off(client: triton.InferenceServerClient) -> None:
-    # Its str() expects the error to be a text; ours is the object that every error of this server is.
     with pytest.raises(triton.InferenceServerException) as found:
         client.infer("churn", triton_inputs([{**ROW, "plan": ""}]))
     assert found.value.status() == "422"
-    assert "field 'plan': expected a word such as 'basic'" in found.value.message()["message"]
+    assert "field 'plan': expected a word such as 'basic'" in str(found.value)
     with pytest.raises(triton.InferenceServerException) as found:
         client.infer("churn", triton_inputs([ROW]), model_version="7")
     assert found.value.status() == "404"

@@ -256,12 +256,14 @@ class Signature:
         if cells is None:
             return [(self._wanted_row(row), None)]
         problems: list[Problem] = []
+        found = 0
         for field, accept, append in steps:
+            found += field.name in cells
             try:
                 append(_value_in(cells, field, accept))
             except ValueError as error:
                 problems.append((str(error), field.name))
-        if len(cells) > len(self.inputs) or problems:
+        if len(cells) > found:
             problems.extend(self._unknown(cells))
         return problems
 

@@ -21,6 +21,8 @@ KINDS = ("number", "boolean", "category", "date", "text", "turned")
 # More matrix columns than any table of ours gives; a larger number in a bundle is an attack on memory.
 MOST_WIDTH = 100_000
 
+LARGEST = np.finfo(np.float32).max
+
 
 @dataclass(frozen=True)
 class ColumnCode:
@@ -56,22 +58,27 @@ class TableCode:
         return sum(code.width for code in self.codes)
 
     def encode(self, columns: Columns) -> np.ndarray:
-        """`(rows, width)` float32."""
+        """`(rows, width)` float32, NaN where a number is missing. What is larger than float32 holds is its largest."""
         rows = len(next(iter(columns.values())))
         matrix = np.empty((rows, self.width), dtype=np.float32)
-        for code in self.codes:
-            column = columns[code.name]
-            if code.kind in ("number", "boolean"):
-                matrix[:, code.start] = column
-            elif code.kind == "category":
-                self._category(code, column, matrix)
-            elif code.kind == "date":
-                matrix[:, code.start : code.start + code.width] = date_parts(column)
-            elif code.kind == "turned":
-                matrix[:, code.start : code.start + code.width] = turned(column, columns[code.words[0]])
-            else:
-                self._text(code, column, matrix)
-        return matrix
+        with np.errstate(over="ignore"):
+            for code in self.codes:
+                self._fill(code, columns, matrix)
+        clipped: np.ndarray = np.clip(matrix, -LARGEST, LARGEST, out=matrix)
+        return clipped
+
+    def _fill(self, code: ColumnCode, columns: Columns, matrix: np.ndarray) -> None:
+        column = columns[code.name]
+        if code.kind in ("number", "boolean"):
+            matrix[:, code.start] = column
+        elif code.kind == "category":
+            self._category(code, column, matrix)
+        elif code.kind == "date":
+            matrix[:, code.start : code.start + code.width] = date_parts(column)
+        elif code.kind == "turned":
+            matrix[:, code.start : code.start + code.width] = turned(column, columns[code.words[0]])
+        else:
+            self._text(code, column, matrix)
 
     def _category(self, code: ColumnCode, column: np.ndarray, matrix: np.ndarray) -> None:
         places = self._places[code.name]

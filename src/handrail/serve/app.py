@@ -89,7 +89,7 @@ class App:
             answer = endpoint(request)
             return answer if type(answer) is Later else packed(answer, request.headers)  # type: ignore[arg-type]
         except Exception as error:
-            return failure(error, request.id)
+            return failure(error, request.id, plain=_wants_plain(request))
 
     def answered(self, request: Request, response: Response) -> None:
         """Told of every answer: writes the access log, and the span where traces are asked for."""
@@ -161,7 +161,7 @@ class App:
                 outcome = "answered"
             except Exception as error:
                 outcome = _outcome(error)
-                response = failure(_with_retry_after(error, version), request.id)
+                response = failure(_with_retry_after(error, version), request.id, plain=_wants_plain(request))
         metrics.count(outcome, time.perf_counter() - request.started)
         return response
 
@@ -203,8 +203,11 @@ class App:
         return HandrailError("not_found", "nothing is served at this path", hint or f"served: {listed(self.apis)}")
 
 
-def failure(error: Exception, request_id: bytes) -> Response:
-    """The one shape of every error. Places on this machine's disk stay here, and so does what is our fault."""
+def failure(error: Exception, request_id: bytes, *, plain: bool = False) -> Response:
+    """The one shape of every error. Places on this machine's disk stay here, and so does what is our fault.
+
+    `plain`: the message stands where the object would, as Open Inference has it, and the rest of it beside.
+    """
     status, headers = (error.status, error.headers) if isinstance(error, Refused) else (0, ())
     said = error.error if isinstance(error, Refused) else error
     if not isinstance(said, HandrailError):
@@ -213,7 +216,14 @@ def failure(error: Exception, request_id: bytes) -> Response:
     body = said.as_dict(request_id.decode())
     if said.code in ("bundle", "environment", "bug"):
         body["error"].pop("where", None)  # type: ignore[attr-defined]
+    if plain:
+        told: Any = body["error"]
+        body = {**told, "error": f"{told['message']} (hint: {told['hint']})"}
     return Response(orjson.dumps(body), status=status or said.http_status, headers=headers)
+
+
+def _wants_plain(request: Request) -> bool:
+    return request.path.startswith("/v2/")
 
 
 def _submitted(version: Version, call: Call, timeout_s: float) -> asyncio.Future[list[bytes]]:

@@ -20,6 +20,8 @@ from handrail.serve.packing import Pack
 
 # A request that was in flight when a replica crashed is tried again alone, once; one that crashes two is not.
 MAX_CRASHES: Final = 2
+# What is foretold to take longer than this share of a client's patience is refused at once: better than late.
+PATIENCE: Final = 0.7
 # Replicas that were ended from outside do not speak against a request; only so often is it tried again all the same.
 MAX_TRIES: Final = 10
 QUARANTINE_S: Final = 600.0
@@ -102,7 +104,7 @@ class Batcher:
         if queue and (
             self._waiting_rows + len(rows) > self._batching.max_waiting_rows
             or len(queue) >= self._batching.max_waiting
-            or self.wait_s(len(rows)) > timeout_s
+            or self.wait_s(len(rows)) > PATIENCE * timeout_s
         ):
             self._metrics.refused += 1
             raise HandrailError("overloaded", "too much is waiting already", f"try again in {self.retry_after_s()} s")
@@ -121,8 +123,15 @@ class Batcher:
 
     def wait_s(self, rows: int = 0) -> float:
         """How long `rows` more rows would wait for their answers, judged by what batches took so far."""
-        replicas = len(self._idle) + len(self._flying)
-        return self._cost.seconds(self._waiting_rows + rows) / max(1, replicas)
+        replicas = max(1, len(self._idle) + len(self._flying))
+        return self._under_way_s() + self._cost.seconds(self._waiting_rows + rows) / replicas
+
+    def _under_way_s(self) -> float:
+        """How long it is until the first replica is idle."""
+        if self._idle or not self._flying:
+            return 0.0
+        now = time.perf_counter()
+        return max(0.0, min(sent + self._cost.seconds(_rows(batch)) - now for batch, sent in self._flying.values()))
 
     def joined(self, link: Link) -> None:
         """A replica is up and idle."""
@@ -273,7 +282,7 @@ class Batcher:
                 return
 
     def _measure(self, batch: Batch, header: Header, total_s: float) -> None:
-        rows = sum(count for _, count in batch)
+        rows = _rows(batch)
         self._cost.learn(rows, total_s)
         for phase, seconds in zip(PHASES, header["seconds"], strict=True):
             self._metrics.phase_s[phase].observe(seconds)
@@ -295,3 +304,7 @@ class Batcher:
             raise HandrailError(
                 "data", "this request crashed the model before; it is not tried again for a while", "send other rows"
             )
+
+
+def _rows(batch: Batch) -> int:
+    return sum(rows for _, rows in batch)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from typing import Final
 
 from handrail.core.errors import HandrailError
 from handrail.serve.http import Headers
 from handrail.serve.limits import Limits, Refused, too_large
 
-# zlib's code for "a gzip header, and nothing else".
-GZIP = 16 + zlib.MAX_WBITS
+# zlib's codes for the headers it is to expect, and nothing else.
+ZLIB: Final = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 
 
 def is_packed(headers: Headers) -> bool:
@@ -23,24 +24,24 @@ def unpacked(body: bytes, headers: Headers, limits: Limits) -> bytes:
     No more than the limit is ever unpacked, however much a small body claims to hold.
     """
     encoding = headers.get(b"content-encoding", b"identity").lower()
-    if encoding == b"gzip":
-        return _gunzipped(body, limits)
+    if encoding in ZLIB:
+        return _inflated(body, encoding.decode(), limits)
     if encoding == b"zstd":
         return _unzstd(body, limits)
     problem = f"bodies packed as '{encoding.decode('latin-1')[:40]}' are not read"
     raise HandrailError("media_type", problem, "send it plain, or with content-encoding: gzip")
 
 
-def _gunzipped(body: bytes, limits: Limits) -> bytes:
-    unpacking = zlib.decompressobj(GZIP)
+def _inflated(body: bytes, kind: str, limits: Limits) -> bytes:
+    unpacking = zlib.decompressobj(ZLIB[kind.encode()])
     try:
         content = unpacking.decompress(body, limits.max_body_bytes)
     except zlib.error as error:
-        raise _damaged("gzip") from error
+        raise _damaged(kind) from error
     if unpacking.unconsumed_tail:
         raise too_large(limits)
     if not unpacking.eof or unpacking.unused_data:
-        raise _damaged("gzip")
+        raise _damaged(kind)
     return content
 
 
