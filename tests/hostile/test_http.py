@@ -486,3 +486,12 @@ def test_no_error_tells_of_the_machine_and_none_is_ours(server: Served, model: M
         assert set(json.loads(content)) == {"error"}
         assert not [secret for secret in secrets if secret in content]
         assert str(server.process.pid) not in content
+
+
+def test_large_bodies_that_are_only_announced_keep_no_other_out(server: Served, model: Model) -> None:  # H15
+    rows = [ROW] * 9_000
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
+            client.sendall(post(b"[", b"content-length: 3000000"))
+        assert server.predict(rows)[0] == 200

@@ -49,3 +49,10 @@ def test_what_got_cheaper_is_noticed() -> None:
     for _ in range(6_000):
         cost.learn(max(1, cost.best_rows), 2e-3 + 1e-5 * cost.best_rows)
     assert cost.best_rows > 64
+
+
+def test_single_rows_do_not_make_many_rows_look_dear() -> None:
+    cost = Cost(512)
+    for _ in range(100):
+        cost.learn(1, 0.003)
+    assert cost.seconds(945) < 0.1

@@ -182,3 +182,17 @@ def test_a_process_that_the_system_ended_for_memory_is_named_with_what_it_held()
     assert str(ended) == "killed by the system, which was out of memory; it held 812 MB at most"
     assert not Ended(-signal.SIGKILL, 1, out_of_memory=False).crashed
     assert "SIGSEGV" in str(Ended(-signal.SIGSEGV, 1, out_of_memory=False))
+
+
+def test_a_version_whose_process_dies_while_it_starts_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HANDRAIL_HOME", str(tmp_path))
+    saved(tmp_path, 0.01)
+    with serving("churn", reload_s=0.05) as served:
+        (first,) = served.forkservers()
+        last = saved(tmp_path, 0.02)
+        until(lambda: len(served.forkservers()) == 2)
+        for starting in set(served.forkservers()) - {first}:
+            os.kill(starting, signal.SIGKILL)
+        until(lambda: served.predict(ROW) == (200, last(ROW)))

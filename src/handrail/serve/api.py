@@ -16,7 +16,7 @@ from handrail.serve.metrics import Metrics, Seen
 from handrail.serve.pool import Pool
 
 
-@dataclass
+@dataclass(eq=False)
 class Version:
     """One version of a model as it is served: what is known of it before a request comes, and its way to an answer."""
 

@@ -68,6 +68,7 @@ class App:
         self._access_log = access_log
         self._tracing = tracing
         self._hosts: set[bytes | None] = set()
+        self._pages: dict[str, tuple[tuple[object, ...], Response]] = {}
 
     def __call__(self, request: Request) -> Response | Later:
         """The answer to a request, or the promise of one. Never raises."""
@@ -174,10 +175,19 @@ class App:
         return Response(orjson.dumps({"models": models, "openapi": "/openapi.json", "docs": "/docs"}))
 
     def _openapi(self, request: Request) -> Response:
-        return Response(orjson.dumps(self._document()))
+        return self._drawn("openapi", lambda document: Response(orjson.dumps(document)))
 
     def _docs(self, request: Request) -> Response:
-        return Response(docs_page(self._document()), HTML, headers=DOCS_POLICY)
+        return self._drawn("docs", lambda document: Response(docs_page(document), HTML, headers=DOCS_POLICY))
+
+    def _drawn(self, name: str, draw: Callable[[dict[str, Any]], Response]) -> Response:
+        """What is drawn from the OpenAPI document, drawn once for the versions that are current."""
+        seen = (self.guard.asks, *(api.current for api in self.apis.values()))
+        kept = self._pages.get(name)
+        if kept is None or kept[0] != seen:
+            kept = (seen, draw(self._document()))
+            self._pages[name] = kept
+        return kept[1]
 
     def _document(self) -> dict[str, Any]:
         described = [api.current.description for api in self.apis.values()]

@@ -35,7 +35,17 @@ class Cost:
 
     def seconds(self, rows: int) -> float:
         """What that many rows will take, in batches of the size that pays."""
-        return rows * self._row_s[min(self._best, _size(rows))]
+        whole, rest = divmod(rows, self.best_rows)
+        return whole * self._batch_s(self.best_rows) + (self._batch_s(rest) if rest else 0.0)
+
+    def _batch_s(self, rows: int) -> float:
+        """One batch. A size that was never seen is taken to cost no more than the next smaller one that was: better
+        to let in too much once, and learn, than to refuse what would have been easy."""
+        size = min(_size(rows), len(self._seen) - 1)
+        if self._seen[size]:
+            return rows * self._row_s[size]
+        smaller = [known for known in range(size) if self._seen[known]]
+        return 2 ** smaller[-1] * self._row_s[smaller[-1]] if smaller else rows * self._row_s[size]
 
     def learn(self, rows: int, seconds: float) -> None:
         """Takes a batch into account."""

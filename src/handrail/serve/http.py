@@ -203,12 +203,10 @@ class Connection(asyncio.Protocol):
             self._stop(Refused(400, HandrailError("usage", problem, "give it once")))
         declared = headers.get(b"content-length", b"0")
         # Nine digits are more than any limit; int() of a long text of digits is slow.
-        if not declared.isdigit() or len(declared) > 9 or (length := int(declared)) > limits.max_body_bytes:
+        if not declared.isdigit() or len(declared) > 9 or int(declared) > limits.max_body_bytes:
             self._stop(too_large(limits))
         self._in_body = True
         self._received = 0
-        if length > limits.large_body_bytes or b"transfer-encoding" in headers:
-            self._hold_large()
         if headers.get(b"expect", b"").lower() == b"100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -217,6 +215,8 @@ class Connection(asyncio.Protocol):
         self._body_bytes += len(body)
         if self._body_bytes > self._limits.max_body_bytes:
             self._stop(too_large(self._limits))
+        if self._body_bytes > self._limits.large_body_bytes and not self._reads_large:
+            self._hold_large()  # what came counts, not what was announced: a promise takes nobody's place
 
     def on_message_complete(self) -> None:
         parser, parts = self._parser, self._parts

@@ -33,7 +33,7 @@ class Limits:
     max_url_bytes: int = 8 * 2**10
     max_connections: int = 1_000
     head_timeout_s: float = 10.0
-    body_timeout_s: float = 30.0
+    body_timeout_s: float = 10.0
     keep_alive_s: float = 60.0
     answer_timeout_s: float = 30.0
     write_timeout_s: float = 60.0

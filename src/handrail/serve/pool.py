@@ -14,8 +14,8 @@ from handrail.serve.batcher import Batcher
 from handrail.serve.metrics import Metrics
 from handrail.serve.processes import Ended, ForkServer, Replica, Started, first_of
 
-TICK_S: Final = 0.25
-PING_EVERY_TICKS: Final = 4
+TICK_S: Final = 0.05
+PING_EVERY_TICKS: Final = 20
 LONGEST_BACK_OFF_S: Final = 10.0
 # A replica that was up this long did not die of its start, so the next one comes at once.
 SETTLED_S: Final = 1.0

@@ -201,7 +201,8 @@ class Replica(asyncio.Protocol):
         return int(self.ready.result()["pid"])
 
     def send(self, message: bytes) -> None:
-        if self._transport is not None:
+        # One whose socket has just ended takes nothing; the batcher hears of its end and asks the next.
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(message)
 
     def kill(self) -> None:

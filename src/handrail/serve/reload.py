@@ -13,6 +13,7 @@ from handrail.serve.api import Api, Version
 from handrail.store import Store
 
 LOOK_S: Final = 0.05
+LONGEST_PAUSE_S: Final = 10.0
 
 log = logging.getLogger("handrail.serve")
 
@@ -21,9 +22,9 @@ async def following(
     reference: str, apis: Mapping[str, Api], version: Callable[[Model], Version], reload_s: float
 ) -> None:
     """Looks every `reload_s` whether the name means another version by now. One that does not start is left out."""
-    refused = None
+    refused, pause_s = None, reload_s
     while True:
-        await asyncio.sleep(reload_s)
+        await asyncio.sleep(pause_s)
         try:
             path = await asyncio.to_thread(Store().find, reference)
         except HandrailError:
@@ -33,8 +34,11 @@ async def following(
             continue
         try:
             await _switched(current, version(await asyncio.to_thread(load, reference)))
+            pause_s = reload_s
         except HandrailError as error:
-            refused = path
+            # A damaged bundle stays damaged. What the machine was short of may be there later.
+            refused = path if error.code == "bundle" else None
+            pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
             log.warning("%s does not start, the version before goes on: %s", path, error)
 
 
