@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -323,6 +324,11 @@ def aside(request: Request, work: Awaitable[Any], write: Callable[[Any], Respons
     return Later(asyncio.ensure_future(work), finish)
 
 
+@lru_cache(2)
+def _second(at: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+
+
 UNPRINTED: Final = re.compile(r"[^\x20-\x7e]")
 
 
@@ -332,7 +338,7 @@ def _access_line(request: Request, response: Response) -> bytes:
     if not path.isascii() or not path.isprintable() or len(path) > 500:
         path = UNPRINTED.sub(lambda found: found[0].encode("unicode_escape").decode(), printable(path[:500]))
     line = {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "at": _second(int(time.time())),
         "client": request.client,
         "method": request.method,
         "path": path,

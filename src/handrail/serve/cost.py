@@ -30,6 +30,9 @@ class Cost:
         self._row_s = [0.001] * (_size(max_rows) + 1)
         self._seen = [0] * len(self._row_s)
         self._last = [0] * len(self._row_s)
+        # What a batch of each size is foretold to take: so much, and so much for each row.
+        self._fixed_s = [0.0] * len(self._row_s)
+        self._each_s = list(self._row_s)
         self._best = 0
         self._batches = 0
 
@@ -39,13 +42,8 @@ class Cost:
         return whole * self._batch_s(self.best_rows) + (self._batch_s(rest) if rest else 0.0)
 
     def _batch_s(self, rows: int) -> float:
-        """One batch. A size that was never seen is taken to cost no more than the next smaller one that was: better
-        to let in too much once, and learn, than to refuse what would have been easy."""
-        size = min(_size(rows), len(self._seen) - 1)
-        if self._seen[size]:
-            return rows * self._row_s[size]
-        smaller = [known for known in range(size) if self._seen[known]]
-        return 2 ** smaller[-1] * self._row_s[smaller[-1]] if smaller else rows * self._row_s[size]
+        size = _size(rows)
+        return self._fixed_s[size] + rows * self._each_s[size]
 
     def learn(self, rows: int, seconds: float) -> None:
         """Takes a batch into account."""
@@ -58,6 +56,7 @@ class Cost:
         self._batches += 1
         self._last[size] = self._batches
         self._judge()
+        self._foretell()
 
     def _judge(self) -> None:
         known = [size for size, seen in enumerate(self._seen) if seen >= SEEN]
@@ -74,6 +73,17 @@ class Cost:
             pays *= 2
         in_time = int(LONGEST_BATCH_S / self._row_s[best])
         self.best_rows = max(1, min(self._max_rows, pays, in_time))
+
+    def _foretell(self) -> None:
+        """A size that was never seen is taken to cost no more than the next smaller one that was: better to let in too
+        much once, and learn, than to refuse what would have been easy."""
+        smaller_s = 0.0
+        for size, seen in enumerate(self._seen):
+            if seen:
+                self._fixed_s[size], self._each_s[size] = 0.0, self._row_s[size]
+                smaller_s = 2**size * self._row_s[size]
+            elif smaller_s:
+                self._fixed_s[size], self._each_s[size] = smaller_s, 0.0
 
 
 def _size(rows: int) -> int:
