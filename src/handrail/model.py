@@ -26,6 +26,8 @@ from handrail.tasks import Answer, Predictor
 WEIGHTS = "weights/model.onnx"
 # Rows sent through the graph at once; keeps memory flat however long a file is.
 BATCH_ROWS, BATCH_TEXTS = 512, 64
+# Letters that a batch of texts may have with its padding, for each one without; and some more, since a call costs, too.
+MOST_PADDED, FREE_PADDING = 1.15, 64
 REPLAY_TOLERANCE = 1e-4
 FILE_ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx", ".xls", ".ods", ".gz")
 # What encoding, running and decoding took.
@@ -222,24 +224,34 @@ class Model:
     def _text_names(self) -> list[str]:
         return [field.name for field in self.signature.inputs if field.kind == "text"]
 
-    def _by_length(self, columns: Columns, rows: int) -> np.ndarray:
-        """Row numbers, rows of like length together: a batch of texts is padded to its longest."""
-        if not self._text_names:
-            return np.arange(rows)
-        lengths = [sum(len(columns[name][row] or "") for name in self._text_names) for row in range(rows)]
-        return np.argsort(lengths, kind="stable")
-
     def _scored(self, columns: Columns) -> tuple[np.ndarray, float, float]:
         """Scores, and the seconds that encoding and running took."""
-        rows = len(next(iter(columns.values()), ()))
-        size = BATCH_TEXTS if self._text_names else BATCH_ROWS
-        if rows <= size:
+        parts = self._parts(columns)
+        if len(parts) == 1:
             return self._run(columns)
-        order = self._by_length(columns, rows)
-        parts = [order[start : start + size] for start in range(0, rows, size)]
         runs = [self._run({name: column[part] for name, column in columns.items()}) for part in parts]
-        scores = np.concatenate([scores for scores, _, _ in runs])[np.argsort(order, kind="stable")]
+        order = np.argsort(np.concatenate(parts), kind="stable")
+        scores = np.concatenate([scores for scores, _, _ in runs])[order]
         return scores, sum(encode_s for _, encode_s, _ in runs), sum(run_s for _, _, run_s in runs)
+
+    def _parts(self, columns: Columns) -> list[np.ndarray]:
+        """Row numbers that go through the graph together: a batch of texts is padded to its longest, so texts of like
+        length, and where an encoder reads the padding, too, no more than a little of it."""
+        rows = len(next(iter(columns.values()), ()))
+        if not self._text_names or rows <= 1:
+            return [np.arange(start, min(start + BATCH_ROWS, rows)) for start in range(0, max(rows, 1), BATCH_ROWS)]
+        lengths = np.array([sum(len(columns[name][row] or "") for name in self._text_names) for row in range(rows)])
+        order = np.argsort(lengths, kind="stable")
+        padded = bool(self.manifest.encode.get("longest"))
+        cuts, first, whole = [], 0, 0
+        for place, length in enumerate(lengths[order].tolist()):
+            count = place - first + 1
+            wasteful = padded and count * length > MOST_PADDED * (whole + length) + FREE_PADDING
+            if count > BATCH_TEXTS or wasteful:
+                cuts.append(place)
+                first, whole = place, 0
+            whole += length
+        return np.split(order, cuts)
 
     def _run(self, columns: Columns) -> tuple[np.ndarray, float, float]:
         begun = time.perf_counter()
