@@ -21,7 +21,7 @@ from handrail.serve.packing import Pack
 # A request that was in flight when a replica crashed is tried again alone, once; one that crashes two is not.
 MAX_CRASHES: Final = 2
 # What is foretold to take longer than this share of a client's patience is refused at once: better than late.
-PATIENCE: Final = 0.7
+PATIENCE: Final = 0.6
 # Replicas that were ended from outside do not speak against a request; only so often is it tried again all the same.
 MAX_TRIES: Final = 10
 QUARANTINE_S: Final = 600.0
