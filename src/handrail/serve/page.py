@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+from handrail.core.errors import clipped
 from handrail.core.signature import Field, Signature
 from handrail.core.values import date_example
 from handrail.report.html import SCRIPT_HASH
@@ -57,12 +58,17 @@ def model_page(model: Json, signature: Signature) -> bytes:
     name, output = escape(model["name"]), escape(model["output"]["name"])
     version = f" <span class=soft>version {model['version']}</span>" if model["version"] is not None else ""
     fields = "".join(_input(field, place) for place, field in enumerate(signature.inputs))
-    body = f"""<nav><a href="/">All models</a><a href="/{name}/report">Report: how good it is</a>{_links(name)}</nav>
+    # What came as vectors from elsewhere was not measured here, and its answers have no parts to explain.
+    vectors = model["output"]["kind"] == "vector"
+    report = "" if vectors else f'<a href="/{name}/report">Report: how good it is</a>'
+    hidden = " hidden" if vectors else ""
+    body = f"""<nav><a href="/">All models</a>{report}{_links(name)}</nav>
 <h1>{name}{version}</h1><p class=soft>Predicts <b>{output}</b>{_of_what(model)}.</p>
 <noscript><p class=error>The form needs JavaScript; the requests below do not.</p></noscript>
 <div class=columns><div><section class=card><h2>Try it</h2>{_examples(model)}
 <form id=form autocomplete=off novalidate><div class=fields>{fields}</div>
-<div class=act><button class=main>Predict</button><button type=button id=explain>Predict and explain</button></div>
+<div class=act><button class=main>Predict</button>
+<button type=button id=explain{hidden}>Predict and explain</button></div>
 </form></section></div>
 <div class=side><section class=card aria-live=polite><h2>Answer</h2>
 <div id=answer><p class=soft>Fill the form, or press an example.</p></div></section>
@@ -104,18 +110,19 @@ def _links(name: str) -> str:
 def _card(model: Json) -> str:
     name = escape(model["name"])
     version = "" if model["version"] is None else f" <span class=soft>version {model['version']}</span>"
+    report = "" if model["output"]["kind"] == "vector" else f' · <a href="/{name}/report">Report</a>'
     return (
         f'<section class=card><h2><a href="/{name}#try">{name}</a>{version}</h2>'
         f"<p>Predicts <b>{escape(model['output']['name'])}</b>{_of_what(model)}.</p>"
-        f'<p class=small><a href="/{name}">Try it</a> · <a href="/{name}/report">Report</a> · '
+        f'<p class=small><a href="/{name}">Try it</a>{report} · '
         f"<code>POST /{name}/predict</code></p></section>"
     )
 
 
 def _of_what(model: Json) -> str:
     labels = model["output"]["labels"]
-    if model["output"]["kind"] in ("number", "vector"):
-        kind = f", a {model['output']['kind']},"
+    if model["output"]["kind"] == "number":
+        kind = ", a number,"
     elif model["output"]["kind"] == "vector":
         kind = f", a vector of {model['output']['size']:,} numbers,"
     else:
@@ -127,7 +134,7 @@ def _of_what(model: Json) -> str:
 
 def _examples(model: Json) -> str:
     buttons = "".join(
-        f'<button type=button data-example="{place}">{place + 1} · {escape(_short(example["answer"]))}</button>'
+        f'<button type=button data-example="{place}">{place + 1} · {escape(_short(example))}</button>'
         for place, example in enumerate(model["examples"])
     )
     if not buttons:
@@ -136,9 +143,12 @@ def _examples(model: Json) -> str:
     return f'<p class="soft small">{words}</p><div class=examples>{buttons}</div>'
 
 
-def _short(answer: Json) -> str:
+def _short(example: Json) -> str:
+    """An example in a few letters: its answer, or, where that is a vector, what it is of."""
+    answer: Json = example["answer"]
     if "vector" in answer:
-        return ", ".join(f"{number:.3g}" for number in answer["vector"][:3]) + ", …"
+        first = next(iter(example["input"].values()))
+        return clipped(first if isinstance(first, str) else ", ".join(f"{number:.3g}" for number in first[:4]), 30)
     if "value" in answer:
         value = answer["value"]
         return f"{value:,.0f}" if 1_000 <= abs(value) < 1e12 else f"{value:.4g}"
