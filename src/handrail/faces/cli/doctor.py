@@ -24,6 +24,9 @@ NEEDED = ("numpy", "onnxruntime", "orjson", "httptools", "uvloop", "click", "ric
 EXTRAS = {
     "train": ("scikit-learn", "lightgbm", "scipy", "onnx", "python-calamine"),
     "parquet": ("pyarrow",),
+    "grpc": ("grpcio", "protobuf"),
+    "zstd": ("zstandard",),
+    "otel": ("opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"),
 }
 LEAST_FREE_BYTES = 500_000_000
 Lines = list[tuple[str, str, str]]
