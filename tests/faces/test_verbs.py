@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from handrail.training.importing import import_onnx
 from tests.contracts.data import reviews
 from tests.faces.conftest import Cli
 from tests.serve.bundles import ROW, ROWS
+from tests.tasks.test_tensors import saved as saved_graph
 
 
 def reviews_file(folder: Path, rows: int = 160) -> Path:
@@ -280,3 +282,17 @@ def test_the_doctor_names_a_damaged_model(own: Path, cli: Cli) -> None:
     assert "✗ churn@1" in done.out
     assert "handrail models remove churn@1 --yes" in done.out
     assert cli("doctor", "--json").object()["ok"] is False
+
+
+def test_vectors_are_written_to_a_file_a_number_a_column(home: Path, tmp_path: Path, cli: Cli) -> None:
+    import_onnx(saved_graph(tmp_path / "product.onnx"))
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"x": [1, 2, 3, 4.5]}\n{"x": [0, 0, 0, 0]}\n{"x": [1]}\n')
+    done = cli("predict", "product", str(rows), "-o", str(tmp_path / "answers.csv"))
+    assert done.status == 3
+    lines = (tmp_path / "answers.csv").read_text().splitlines()
+    assert lines[0] == "x,y_0,y_1,y_2,error"
+    assert lines[2].endswith(",0.0,0.0,0.0,")
+    assert "expected a list of 4 numbers" in lines[3]
+    done = cli("predict", "product", str(table_file(tmp_path)))
+    done.refused(2, "holds no vectors", ".jsonl")

@@ -17,6 +17,7 @@ from handrail.core.events import Tell, Warned
 from handrail.core.registry import TASKS, task_part
 from handrail.core.values import to_seconds
 from handrail.data.look import Look
+from handrail.data.memory import free_memory_bytes
 from handrail.data.table import Table
 from handrail.tasks import Machine, Order, Plan
 
@@ -133,15 +134,6 @@ def machine() -> Machine:
     """The cores this process may use and the memory that is free now."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return Machine(cores, free_memory_bytes())
-
-
-def free_memory_bytes() -> int:
-    """What the system says is available; 4 GiB where it says nothing."""
-    try:
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
-    except OSError:
-        found = None
-    return int(found[1]) * 1024 if found else 4 * 2**30
 
 
 def refuse_too_large(plan: Plan) -> None:

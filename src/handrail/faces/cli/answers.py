@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from handrail.faces.cli.rows import Asked
     from handrail.model import Model
 
-MOST_PROBABILITY_COLUMNS = 20
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -124,17 +122,10 @@ def write_answers(path: Path, model: Model, asked: Asked, answers: Answered, *, 
 
 def answer_columns(model: Model, answers: Answered, taken: Sequence[str]) -> list[str]:
     """The names of the columns that answers add; none is a name that is taken."""
-    output = model.signature.output
-    predicted = f"predicted_{output.name}"
-    names = {"number": [predicted, "low", "high"], "labels": [predicted], "label": [predicted, "probability"]}[
-        output.kind
-    ]
-    if output.kind != "number" and len(output.labels) <= MOST_PROBABILITY_COLUMNS:
-        names += [f"probability_{label}" for label in output.labels]
-    if answers.problems:
-        names.append("error")
+    from handrail.encode.answers import answer_names
+
     found: list[str] = []
-    for name in names:
+    for name in [*answer_names(model.signature.output), *(["error"] if answers.problems else [])]:
         unique = name
         while unique in taken or unique in found:
             unique += "_"
@@ -143,18 +134,12 @@ def answer_columns(model: Model, answers: Answered, taken: Sequence[str]) -> lis
 
 
 def _answer_cells(model: Model, answers: Answered, place: int, count: int) -> list[Any]:
-    output, answer = model.signature.output, answers.answers[place]
+    from handrail.encode.answers import answer_cells
+
+    answer = answers.answers[place]
     if answer is None:
         return [*[""] * (count - 1), answers.problems[place]]
-    if output.kind == "number":
-        cells = [answer.get("value"), answer.get("low"), answer.get("high")]
-    elif output.kind == "labels":
-        cells = [output.separator.join(answer["labels"])]
-    else:
-        cells = [answer["label"], answer["probability"]]
-    if output.kind != "number" and len(output.labels) <= MOST_PROBABILITY_COLUMNS:
-        cells += [answer["probabilities"].get(label) for label in output.labels]
-    return [*cells, ""] if answers.problems else cells
+    return [*answer_cells(answer, model.signature.output), *([""] if answers.problems else [])]
 
 
 def _input_cells(model: Model, asked: Asked) -> tuple[list[str], Iterable[Sequence[Any]]]:
@@ -171,16 +156,7 @@ def _cell(row: Any, name: str, names: Sequence[str]) -> Any:
 
 
 def _safe_cells(cells: Sequence[Any], raw: bool) -> list[Any]:
-    """Cells that a spreadsheet will not run: text that begins like a formula gets a ' in front."""
-    if raw:
-        return list(cells)
-    return [f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) and not _number(cell) else cell
-            for cell in cells]  # fmt: skip
+    """Cells that a spreadsheet will not run."""
+    from handrail.encode.answers import inert
 
-
-def _number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return list(cells if raw else map(inert, cells))

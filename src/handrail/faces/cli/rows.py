@@ -36,14 +36,25 @@ def asked(words: Sequence[str], signature: Signature) -> Asked:
             raise HandrailError("usage", "nothing to answer", f"give a row like {_sample(signature)}, a file, or -")
         return of_stdin(_stdin(), signature)
     if len(words) == 1 and is_file(words[0], signature):
-        from handrail.data.read import read_table
-
-        return Asked(read_table(Path(words[0])))
+        return of_file(Path(words[0]), signature)
     rows: list[Any] = []
     for word in words:
         row = row_of(word, signature)
         rows += row if isinstance(row, list) else [row]
     return Asked(rows=rows, single=len(words) == 1 and not isinstance(row, list))
+
+
+def of_file(path: Path, signature: Signature) -> Asked:
+    """A file's rows as a table. A table's cell holds no vector: those are read from JSON alone."""
+    from handrail.core.files import read_limited
+    from handrail.data.read import read_table
+
+    if not signature.takes_vectors():
+        return Asked(read_table(path))
+    if path.suffix.lower() not in (".json", ".jsonl", ".ndjson"):
+        mend = f"write rows like {_sample(signature)} to a .jsonl file, one a line"
+        raise HandrailError("usage", f"'{path.name}' holds no vectors", mend, where=str(path))
+    return of_stdin(read_limited(path, MOST_STDIN_BYTES), signature)
 
 
 def is_file(word: str, signature: Signature) -> bool:

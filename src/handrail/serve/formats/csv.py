@@ -5,21 +5,19 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
 from handrail.core.errors import HandrailError
 from handrail.core.signature import Output, Signature
 from handrail.data.read import read_bytes
+from handrail.encode.answers import answer_cells, answer_names, inert
 from handrail.serve.formats.call import Values
 from handrail.serve.formats.rows import values_of_columns
 
 KIND: Final = b"text/csv; charset=utf-8"
 MAX_HEADER_BYTES: Final = 2**16
-MOST_PROBABILITY_COLUMNS: Final = 20
-# A spreadsheet runs a cell that begins like this.
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def values_of(body: bytes, signature: Signature, max_rows: int) -> list[Values]:
@@ -51,39 +49,6 @@ def answers_of(answers: Sequence[bytes], output: Output) -> bytes:
     """A header and a line for each answer, in the columns that `handrail predict -o answers.csv` writes."""
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\r\n")
-    writer.writerow(map(_inert, _header(output)))
-    writer.writerows(map(_inert, _cells(orjson.loads(answer), output)) for answer in answers)
+    writer.writerow(map(inert, answer_names(output)))
+    writer.writerows(map(inert, answer_cells(orjson.loads(answer), output)) for answer in answers)
     return content.getvalue().encode()
-
-
-def _header(output: Output) -> list[str]:
-    if output.kind == "vector":
-        return [f"{output.name}_{place}" for place in range(output.size)]
-    second = {"number": ["low", "high"], "labels": [], "label": ["probability"]}[output.kind]
-    return [f"predicted_{output.name}", *second, *(f"probability_{label}" for label in _shown(output))]
-
-
-def _cells(answer: dict[str, Any], output: Output) -> list[Any]:
-    if output.kind == "vector":
-        return answer["vector"]  # type: ignore[no-any-return]
-    if output.kind == "number":
-        return [answer.get("value"), answer.get("low"), answer.get("high")]
-    first = [output.separator.join(answer["labels"])] if output.kind == "labels" else [answer["label"]]
-    second = [] if output.kind == "labels" else [answer["probability"]]
-    return [*first, *second, *(answer["probabilities"].get(label) for label in _shown(output))]
-
-
-def _shown(output: Output) -> Sequence[str]:
-    """The labels whose probabilities have a column."""
-    return output.labels if len(output.labels) <= MOST_PROBABILITY_COLUMNS else ()
-
-
-def _inert(cell: Any) -> Any:
-    """The cell, with a ' in front where a spreadsheet would run it. Numbers are left alone, also as text."""
-    if not isinstance(cell, str) or not cell.startswith(FORMULA_STARTS):
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}"
-    return cell
