@@ -47,7 +47,9 @@ def test_optional_fields_may_be_left_out() -> None:
 
 
 def test_columns_seen_and_not_used_may_be_sent() -> None:
-    HOUSES.columns_of_rows([{"rooms": 3, "city": "Bonn", "id": 7, "price": 1}])
+    columns = HOUSES.columns_of_rows([{"rooms": 3, "city": "Bonn", "id": 7, "price": 1}])
+    assert list(columns) == list(HOUSES.names())
+    assert columns["rooms"].tolist() == [3.0]
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,9 @@ def test_pages_are_for_browsers_and_json_for_programs(model: Model) -> None:
 
 def test_readiness_follows_the_replicas_and_health_does_not(model: Model) -> None:
     async def act(ask: Ask, app: App) -> None:
-        assert (await ask("GET", "/readyz")).status == 503
+        for path in ("/readyz", "/v2/health/ready", "/v2/models/churn/ready"):
+            asked = await ask("GET", path)
+            assert (asked.status, asked.headers["retry-after"]) == (503, "1")
         assert (await ask("GET", "/healthz")).status == 200
 
     within(model, act, ready=0)

@@ -1,1 +1,1 @@
-"""Where people meet it: the command line and the page."""
+"""Where people meet it: the command line. (The page is served: see serve/page.py.)"""

@@ -41,6 +41,7 @@ log = logging.getLogger("handrail.serve")
 
 HTML: Final = b"text/html; charset=utf-8"
 TEXT: Final = b"text/plain; charset=utf-8"
+SOON: Final = (b"retry-after", b"1")
 RESERVED: Final = ("docs", "healthz", "readyz", "metrics", "openapi.json", "v1", "v2")
 # Answers to more rows than this are written beside the event loop: it takes milliseconds.
 MAX_ROWS_WRITTEN_HERE: Final = 500
@@ -206,7 +207,7 @@ class App:
         told: dict[str, Any] = {"ready": ready}
         if not self.guard.asks:  # anyone may ask here: where there are keys, which models there are is not said
             told["models"] = {name: api.current.pool.state() for name, api in self.apis.items()}
-        return Response(orjson.dumps(told), status=200 if ready else 503)
+        return Response(orjson.dumps(told)) if ready else Response(orjson.dumps(told), status=503, headers=(SOON,))
 
     def _unknown(self, path: str) -> HandrailError:
         name = path.strip("/").split("/")[0]
@@ -230,7 +231,10 @@ def failure(error: Exception, request_id: bytes, *, plain: bool = False) -> Resp
     if plain:
         told: Any = body["error"]
         body = {**told, "error": f"{told['message']} (hint: {told['hint']})"}
-    return Response(orjson.dumps(body), status=status or said.http_status, headers=headers)
+    status = status or said.http_status
+    if status == 503 and not any(name == b"retry-after" for name, _ in headers):
+        headers = (*headers, SOON)
+    return Response(orjson.dumps(body), status=status, headers=headers)
 
 
 def _wants_plain(request: Request) -> bool:

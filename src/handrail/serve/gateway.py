@@ -87,6 +87,7 @@ class Gateway:
                     await asyncio.gather(_drained(shared, stops), door(stops.again))
                     for task in aside:
                         task.cancel()
+                    await asyncio.gather(*aside, return_exceptions=True)
             finally:
                 pools = {version.pool for version in (*first, *(api.current for api in apis.values()))}
                 await asyncio.gather(*(pool.close() for pool in pools))

@@ -37,7 +37,7 @@ from handrail.serve.schemas import answer_schema, form_schema, is_explained, row
 Json = dict[str, Any]
 ABOUT: Final = (
     "One row gives one answer, a list of rows gives a list. Every error has one shape. "
-    "Bodies may be packed as gzip or zstd; long answers are gzip for who accepts it. "
+    "Bodies may be packed as gzip, deflate or zstd; long answers are gzip for who accepts it. "
     "X-Deadline-Ms says how long a client waits, X-Request-Id what it calls a request."
 )
 

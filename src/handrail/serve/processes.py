@@ -207,6 +207,9 @@ class Replica(asyncio.Protocol):
 
     def kill(self) -> None:
         """Ends a replica that hangs; the batcher hears of it when its socket closes."""
+        if not self.ready.done():
+            self.close()  # it never said who it is; its end of the socket ends with ours
+            return
         if not self.hung:
             log.warning("replica %s does not answer and is killed", self.pid)
         self.hung = True
@@ -228,7 +231,7 @@ class Replica(asyncio.Protocol):
                 else:
                     self.ready.set_result(header)
         except ValueError:
-            log.exception("replica %s sent what is no message", self.pid)
+            log.exception("a replica sent what is no message")
             self.kill()
 
     def connection_lost(self, error: Exception | None) -> None:

@@ -50,6 +50,8 @@ async def _switched(api: Api, newer: Version) -> None:
         raise
     before = api.switch(newer)
     log.warning("%s: version %s took over from %s", api.name, newer.number, before.number)
-    while not before.batcher.is_quiet:
-        await asyncio.sleep(LOOK_S)
-    await before.pool.close()
+    try:
+        while not before.batcher.is_quiet:
+            await asyncio.sleep(LOOK_S)
+    finally:  # also when the gateway ends meanwhile
+        await before.pool.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import signal
 import socket
@@ -24,6 +25,8 @@ from handrail.model import Model, load
 from handrail.serve.forkserver import fork_replicas
 from handrail.serve.messages import Header, framed, joined, receive
 from handrail.serve.packing import columns_of, rows_in
+
+log = logging.getLogger("handrail.serve")
 
 NO_SECONDS: Final = (0.0, 0.0, 0.0)
 Handler = Callable[[Model, bytes], tuple[Header, bytes]]
@@ -120,7 +123,7 @@ def _problem(error: Exception) -> dict[str, object]:
     if isinstance(error, MemoryError):
         mend = "send less at a time"
         return {"code": "too_large", "problem": "this row takes more memory than there is", "mend": mend, "field": None}
-    print(f"handrail replica: {error!r}"[:2000], file=sys.stderr, flush=True)  # noqa: T201
+    log.error("a row failed: %.2000r", error)
     return {"code": "bug", "problem": "the model failed on this row", "mend": "report the row", "field": None}
 
 

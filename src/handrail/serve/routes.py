@@ -165,4 +165,5 @@ def _labelled(api: Api, label: str) -> Version:
 
 
 def _json(value: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(value), status=status)
+    headers = ((b"retry-after", b"1"),) if status == 503 else ()
+    return Response(orjson.dumps(value), status=status, headers=headers)

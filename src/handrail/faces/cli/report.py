@@ -36,10 +36,12 @@ def command(name: str, show: bool, output: str | None, as_json: bool) -> None:
         put(f"{model.name}@{model.version}" if model.version else model.name)
         with _damage_named(model):
             put_report(model.report)
+        if not model.report:
+            put("it was made elsewhere: how good it is was not measured here")
     if show:
         folder = Store().home / "pages"
         show_page(write_page(model, folder / f"{model.name}-{model.version or 0}.html"))
-    elif not as_json and not page:
+    elif model.report and not as_json and not page:
         put()
         put(f"pictures: handrail report {name} --open")
 
