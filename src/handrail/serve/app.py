@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 
 from handrail.core.bundle import MODEL_NAME
-from handrail.core.errors import HandrailError, did_you_mean, listed, printable
+from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.serve.access_log import line_of
 from handrail.serve.api import Api, Version
 from handrail.serve.encodings import is_packed, unpacked
 from handrail.serve.formats import native
@@ -21,8 +20,7 @@ from handrail.serve.formats.call import Call
 from handrail.serve.formats.packed import packed
 from handrail.serve.guard import Guard
 from handrail.serve.http import Headers, Later, Request, Response
-from handrail.serve.keys import redacted
-from handrail.serve.limits import Limits, Refused, check_host, check_origin, timeout_of, trace_id_of
+from handrail.serve.limits import Limits, Refused, check_host, check_origin, timeout_of
 from handrail.serve.metrics import written
 from handrail.serve.openapi import openapi
 from handrail.serve.page import DOCS_POLICY, PAGE_POLICY, REPORT_POLICY, docs_page, index_page, model_page
@@ -97,7 +95,7 @@ class App:
     def answered(self, request: Request, response: Response) -> None:
         """Told of every answer: writes the access log, and the span where traces are asked for."""
         if self._access_log is not None:
-            self._access_log(_access_line(request, response))
+            self._access_log(line_of(request, response))
         if self._tracing is not None:
             self._tracing.answered(request, response)
 
@@ -326,31 +324,3 @@ def aside(request: Request, work: Awaitable[Any], write: Callable[[Any], Respons
             return failure(error, request.id)
 
     return Later(asyncio.ensure_future(work), finish)
-
-
-@lru_cache(2)
-def _second(at: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
-
-
-UNPRINTED: Final = re.compile(r"[^\x20-\x7e]")
-
-
-def _access_line(request: Request, response: Response) -> bytes:
-    """One line of JSON. A path is what a stranger chose, so what is not plain in it is escaped, and it is cut."""
-    path = request.path
-    if not path.isascii() or not path.isprintable() or len(path) > 500:
-        path = UNPRINTED.sub(lambda found: found[0].encode("unicode_escape").decode(), printable(path[:500]))
-    line = {
-        "at": _second(int(time.time())),
-        "client": request.client,
-        "method": request.method,
-        "path": path,
-        "status": response.status,
-        "bytes": len(response.body),
-        "took_ms": round((time.perf_counter() - request.started) * 1000, 3),
-        "request_id": request.id.decode(),
-    }
-    if trace_id := trace_id_of(request.headers):
-        line["trace_id"] = trace_id
-    return redacted(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))

@@ -83,20 +83,25 @@ def serve(
         import uvloop  # noqa: PLC0415 - imported while the replicas start
 
         from handrail.serve.batcher import Batching  # noqa: PLC0415
-        from handrail.serve.gateway import Gateway  # noqa: PLC0415
+        from handrail.serve.gateway import Gateway, Settings  # noqa: PLC0415
         from handrail.serve.guard import Guard  # noqa: PLC0415
         from handrail.serve.tracing import tracing_by_environment  # noqa: PLC0415
 
-        followed = [str(reference) for reference in models if _is_followed(reference)] if reload_s > 0 else []
-        gateway = Gateway(
-            opened, start, replicas=replicas, limits=limits, hang_s=hang_s, access_log=access_log,
-            guard=Guard(guarded_by, asks=host not in LOOPBACK), tls=context,
+        settings = Settings(
+            limits=limits,
+            guard=Guard(guarded_by, asks=host not in LOOPBACK),
+            replicas=replicas,
             batching=Batching(max_batch_size, batch_interval_s),
+            hang_s=hang_s,
+            access_log=access_log,
+            tls=context,
             tracing=tracing_by_environment() if traces else None,
             grpc=None if grpc_port is None else (_address(host, grpc_port), files),
-        )  # fmt: skip
+            followed=tuple(str(reference) for reference in models if _is_followed(reference)) if reload_s > 0 else (),
+            reload_s=reload_s,
+        )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(gateway.run(listening, started, ready, followed, reload_s))
+            runner.run(Gateway(opened, start, settings).run(listening, started, ready))
     finally:
         listening.close()
         for one in started:
