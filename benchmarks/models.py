@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import handrail
 from handrail.core.bundle import Manifest, to_json, write_bundle
-from handrail.core.signature import Field, Output, Signature
+from handrail.core.field import Field
+from handrail.core.signature import Output, Signature
 from handrail.data.read import read_table
 
 TEXTS = Path(__file__).resolve().parent.parent / "examples" / "sms_spam.csv"

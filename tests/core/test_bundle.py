@@ -9,7 +9,8 @@ import pytest
 
 from handrail.core.bundle import Manifest, open_bundle, strict_json, write_bundle
 from handrail.core.errors import HandrailError
-from handrail.core.signature import Field, Output, Signature
+from handrail.core.field import Field
+from handrail.core.signature import Output, Signature
 
 MANIFEST = Manifest(
     "reviews", "text-classification", Signature((Field("text", "text"),), Output("label", "label", ("a", "b")))

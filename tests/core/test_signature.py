@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from handrail.core.errors import HandrailError
-from handrail.core.signature import Field, Output, Signature, signature_from
+from handrail.core.field import Field
+from handrail.core.signature import Output, Signature, signature_from
 
 HOUSES = Signature(
     (

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handrail.core.signature import Field
+from handrail.core.field import Field
 from handrail.model import Model
 from tests.hostile.test_http import memory_kb
 from tests.serve.bundles import ROW, make_bundle

@@ -10,7 +10,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from handrail.core.bundle import Manifest, to_json, write_bundle
-from handrail.core.signature import Field, Output, Signature
+from handrail.core.field import Field
+from handrail.core.signature import Output, Signature
 from handrail.model import Model, load
 
 FIELDS = (

@@ -14,7 +14,8 @@ from hypothesis import strategies as some
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from handrail.core.errors import HandrailError
-from handrail.core.signature import Field, Output, Signature
+from handrail.core.field import Field
+from handrail.core.signature import Output, Signature
 from handrail.model import Model
 from handrail.serve.app import App
 from handrail.serve.formats import matrix, multipart, npy

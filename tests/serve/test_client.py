@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from handrail.core.signature import Field, Output
+from handrail.core.field import Field
+from handrail.core.signature import Output
 from handrail.faces.cli.client import attributes, curl_line, python_client
 from handrail.model import Model
 from handrail.serve.keys import Rate, add_key

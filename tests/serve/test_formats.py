@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from handrail.core.errors import HandrailError
-from handrail.core.signature import Field, Output, Signature
+from handrail.core.field import Field
+from handrail.core.signature import Output, Signature
 from handrail.serve.formats.json import parsed, rows_of
 from handrail.serve.formats.rows import compiled, values_of_columns
 from handrail.serve.limits import Refused

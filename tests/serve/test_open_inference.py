@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from handrail.core.errors import HandrailError
-from handrail.core.signature import Field, Output, Signature
+from handrail.core.field import Field
+from handrail.core.signature import Output, Signature
 from handrail.model import Model
 from handrail.serve.app import App
 from handrail.serve.formats.rows import compiled

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
-from handrail.core.signature import Field
+from handrail.core.field import Field
 from handrail.model import Model
 from handrail.serve.app import App
 from handrail.serve.openapi import openapi

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from handrail.core.errors import HandrailError
-from handrail.core.signature import Field
+from handrail.core.field import Field
 from handrail.model import Model
 from handrail.serve.app import App
 from handrail.serve.limits import Limits

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from handrail.core.signature import Field
+from handrail.core.field import Field
 from handrail.model import Model, load
 from handrail.serve.app import App
 from handrail.store import Store

@@ -16,7 +16,8 @@ import pytest
 from handrail.core.bundle import Manifest, write_bundle
 from handrail.core.errors import HandrailError
 from handrail.core.events import Warned
-from handrail.core.signature import Field, Output, Signature
+from handrail.core.field import Field
+from handrail.core.signature import Output, Signature
 from handrail.store import Store
 
 MANIFEST = Manifest(

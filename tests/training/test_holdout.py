@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handrail.core.signature import Field
+from handrail.core.field import Field
 from handrail.data.look import Look, Split
 from handrail.learn.folds import fold_numbers
 from handrail.learn.holdout import hold_out

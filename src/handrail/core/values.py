@@ -98,12 +98,13 @@ def to_number(cell: Cell, style: NumberStyle = PLAIN) -> float:
 
 def _ungrouped(text: str, style: NumberStyle) -> str:
     """The text without marks between thousands. 12.5 is no number where 1.234 is a thousand and more: ValueError."""
-    marks = {style.thousands, "\u00a0", "\u202f"}
-    whole, *_ = text.lstrip("+-").split(style.decimal)
-    groups = re.split("[" + re.escape("".join(marks)) + "]", whole)
-    if len(groups) > 1 and not (0 < len(groups[0]) <= 3 and all(len(group) == 3 for group in groups[1:])):
+    whole, _, rest = text.lstrip("+-").partition(style.decimal)
+    first, *others = re.split(f"[{re.escape(style.thousands)}\u00a0\u202f]", whole)
+    grouped = not others or (1 <= len(first) <= 3 and first[0] != "0" and all(len(part) == 3 for part in others))
+    if not grouped or style.thousands in rest:
         raise ValueError(f"expected a number such as 1{style.thousands}234{style.decimal}5, received {quoted(text)}")
-    return "".join(part for part in text if part not in marks)
+    sign = text[: len(text) - len(text.lstrip("+-"))]
+    return sign + first + "".join(others) + text[len(sign) + len(whole) :]
 
 
 def _finite(number: float, text: str) -> float:

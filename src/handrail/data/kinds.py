@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from handrail.core.errors import HandrailError
-from handrail.core.signature import Field, InputKind
+from handrail.core.field import Field, InputKind
 from handrail.core.values import (
     FALSE_WORDS,
     LARGEST_EXACT_INT,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from handrail.core.signature import Field
+from handrail.core.field import Field
 from handrail.core.values import Cell, is_blank
 
 PURE = 0.999

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
-from handrail.core.signature import Field
+from handrail.core.field import Field
 from handrail.core.values import Cell, is_blank, is_missing
 from handrail.data.cleaning import notes_on_words, without_words
 from handrail.data.kinds import Seen, field_of, seen

@@ -52,8 +52,6 @@ def reading(known: Sequence[Cell], decimal: str) -> Reading | None:
 
 def number_in(cell: Cell, style: NumberStyle = PLAIN) -> float | None:
     """The number in a cell, None where it is none or its thousands are not groups of three."""
-    if style != PLAIN and isinstance(cell, str) and not _grouped_rightly(cell.strip(), style):
-        return None
     try:
         return to_number(cell, style)
     except ValueError:
@@ -89,11 +87,3 @@ def _likelier(known: Sequence[Cell], grouped: list[float], fractions: list[float
     if thousands and all(abs(value) < 1000 for text, value, _ in both if mark not in text):
         return Reading(grouping, grouped, f"{cell} is read as {large:.15g}; if {small:.15g} is meant, write {cell}0")
     return Reading(other, fractions, f"{cell} is read as {small:.15g}; if {large:.15g} is meant, write {large:.15g}")
-
-
-def _grouped_rightly(text: str, style: NumberStyle) -> bool:
-    whole, _, rest = text.lstrip("+-").partition(style.decimal)
-    first, *others = whole.split(style.thousands)
-    if style.thousands in rest:
-        return False
-    return not others or (1 <= len(first) <= 3 and first[0] != "0" and all(len(part) == 3 for part in others))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from handrail.core.signature import Field
+from handrail.core.field import Field
 
 ColumnKind = Literal["number", "boolean", "date", "category", "text", "id", "constant", "empty", "duplicate", "leak"]
 Problem = Literal["binary", "multiclass", "multilabel", "regression"]

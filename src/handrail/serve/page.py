@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from handrail.core.errors import clipped
-from handrail.core.signature import Field, Signature
+from handrail.core.field import Field
+from handrail.core.signature import Signature
 from handrail.core.values import date_example
 from handrail.report.html import SCRIPT_HASH
 from handrail.serve.openapi_parts import ALWAYS

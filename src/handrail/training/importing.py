@@ -13,8 +13,9 @@ from handrail.catalog.fetch import base
 from handrail.core.bundle import Manifest, to_json, write_bundle
 from handrail.core.errors import HandrailError
 from handrail.core.events import Tell, quiet
+from handrail.core.field import MAX_VECTOR, Field
 from handrail.core.files import read_limited
-from handrail.core.signature import MAX_VECTOR, Field, Output, Signature
+from handrail.core.signature import Output, Signature
 from handrail.model import Model, load
 from handrail.store import Store, check_name
 from handrail.training.asked import name_for

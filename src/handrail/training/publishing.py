@@ -11,7 +11,8 @@ import numpy as np
 from handrail import __version__
 from handrail.core.bundle import Manifest
 from handrail.core.errors import HandrailError
-from handrail.core.signature import Field, Signature
+from handrail.core.field import Field
+from handrail.core.signature import Signature
 from handrail.core.values import Cell
 from handrail.data.look import Look
 from handrail.data.table import Table

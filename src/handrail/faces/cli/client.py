@@ -18,7 +18,8 @@ from handrail.faces.cli.printing import put, put_json
 from handrail.faces.cli.top import ADDRESS, address_of
 
 if TYPE_CHECKING:
-    from handrail.core.signature import Field, Output
+    from handrail.core.field import Field
+    from handrail.core.signature import Output
     from handrail.model import Model
 
 LANGUAGES = ("python", "curl")

@@ -13,7 +13,7 @@ from handrail.faces.cli.options import opened, opened_store, shared
 from handrail.faces.cli.printing import put, put_heading, put_json, put_table, size_words
 
 if TYPE_CHECKING:
-    from handrail.core.signature import Field
+    from handrail.core.field import Field
 
 
 class Words(click.Group):

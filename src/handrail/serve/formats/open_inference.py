@@ -12,7 +12,8 @@ from typing import Any, Final
 import orjson
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
-from handrail.core.signature import Output, described
+from handrail.core.field import described
+from handrail.core.signature import Output
 from handrail.core.values import quoted
 from handrail.serve.api import Api, Version
 from handrail.serve.formats import json

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
-from handrail.core.signature import MAX_PROBLEMS_SHOWN, Columns, Field, Signature
+from handrail.core.field import Field
+from handrail.core.signature import MAX_PROBLEMS_SHOWN, Columns, Signature
 from handrail.serve.formats.call import Values
 
 Check = Callable[[Sequence[Any]], list[Values]]

@@ -13,7 +13,8 @@ from typing import Any, Final
 import orjson
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
-from handrail.core.signature import Signature, described
+from handrail.core.field import described
+from handrail.core.signature import Signature
 from handrail.core.values import quoted
 from handrail.serve.api import Version
 from handrail.serve.formats import json

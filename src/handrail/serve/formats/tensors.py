@@ -12,7 +12,8 @@ import numpy as np
 import orjson
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
-from handrail.core.signature import Field, Output, Signature, described
+from handrail.core.field import Field, described
+from handrail.core.signature import Output, Signature
 from handrail.core.values import quoted
 from handrail.serve.formats import matrix
 from handrail.serve.formats.call import Values

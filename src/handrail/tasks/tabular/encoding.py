@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from handrail.core.signature import Columns, Field
+from handrail.core.field import Field
+from handrail.core.signature import Columns
 from handrail.encode.columns import DATE_PARTS, TURNS, ColumnCode, TableCode, text_lengths, text_scores
 from handrail.encode.ngrams import NGrams, fit_ngrams
 

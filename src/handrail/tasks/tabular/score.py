@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from handrail.core.signature import Field, Signature
+from handrail.core.field import Field
+from handrail.core.signature import Signature
 from handrail.core.values import Cell, to_word
 from handrail.data.numbers import STYLES, numbers_in
 from handrail.measure import classification, regression
