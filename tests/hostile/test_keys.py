@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from handrail.serve.guard import Guard
 from handrail.serve.keys import Rate, add_key, remove_key
 from tests.faces.shop import HANDRAIL
 from tests.serve.bundles import ROW, make_bundle
-from tests.serve.served import JSON, Ask, Served, serving, within
+from tests.serve.served import JSON, Ask, Served, serving, until, within
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 # Paths that are in no table: some have a model's route, some have none.
@@ -40,16 +39,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     return tmp_path / "keys.json"
-
-
-def until(condition: object, tries: int = 2_000) -> None:
-    """Waits for something another process does."""
-    pause = threading.Event()
-    for _ in range(tries):
-        if condition():  # type: ignore[operator]
-            return
-        pause.wait(0.005)
-    pytest.fail("it did not happen in time")
 
 
 def test_every_route_asks_for_a_key_unless_it_is_said_to_be_for_anyone(model: Model, file: Path) -> None:  # A5, A6

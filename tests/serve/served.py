@@ -12,11 +12,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+import pytest
 
 from handrail.model import Model
 from handrail.serve.api import Api, version_of
@@ -139,6 +142,23 @@ def serving(reference: Path | str, **options: Any) -> Iterator[Served]:
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+def is_up(pid: int) -> bool:
+    """True while a process is there and not a zombie."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] != "Z"
+    return False
+
+
+def until(condition: object, tries: int = 2_000) -> None:
+    """Waits for something another process does."""
+    pause = threading.Event()
+    for _ in range(tries):
+        if condition():  # type: ignore[operator]
+            return
+        pause.wait(0.005)
+    pytest.fail("it did not happen in time")
 
 
 class InProcessLink:

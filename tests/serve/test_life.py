@@ -20,8 +20,7 @@ from handrail.model import Model, load
 from handrail.serve.processes import Ended, out_of_memory_kills, start_forkserver
 from handrail.store import Store
 from tests.serve.bundles import ROW, make_bundle
-from tests.serve.served import Served, serving
-from tests.serve.test_processes import is_up, until
+from tests.serve.served import Served, is_up, serving, until
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import json
 import os
@@ -19,7 +18,7 @@ from handrail.core.errors import HandrailError
 from handrail.model import Model
 from handrail.serve import serve
 from tests.serve.bundles import ROW, ROWS
-from tests.serve.served import BAD_REPLICA, Served, drained, serving
+from tests.serve.served import BAD_REPLICA, Served, drained, is_up, serving, until
 
 
 @pytest.fixture(scope="module")
@@ -27,23 +26,6 @@ def bad(model: Model) -> Iterator[Served]:
     """A gateway over a replica that can be made to crash, hang or fail."""
     with serving(model.bundle.path, command=BAD_REPLICA, hang_s=1.0) as served:
         yield served
-
-
-def is_up(pid: int) -> bool:
-    """True while a process is there and not a zombie."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] != "Z"
-    return False
-
-
-def until(condition: object, tries: int = 2_000) -> None:
-    """Waits for something another process does."""
-    pause = threading.Event()
-    for _ in range(tries):
-        if condition():  # type: ignore[operator]
-            return
-        pause.wait(0.005)
-    pytest.fail("it did not happen in time")
 
 
 def test_it_answers_over_http_and_sigterm_ends_it_with_0(model: Model) -> None:
