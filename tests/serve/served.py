@@ -224,7 +224,7 @@ def within(model: Model, act: Callable[[Ask, App], Awaitable[None]], *, ready: i
 
     async def run() -> None:
         metrics = Metrics()
-        batcher = Batcher(model.name, metrics)
+        batcher = Batcher(metrics)
         batcher.joined(InProcessLink(model, batcher))
         version = version_of(model, batcher, StandInPool(ready), metrics)  # type: ignore[arg-type]
         limits = options.pop("limits", Limits())

@@ -21,7 +21,7 @@ VALUES = [30.0, "pro", 1.0]
 
 def with_held_replica(model: Model, act: Callable[[Batcher, InProcessLink], Awaitable[None]], **bounds: Any) -> None:
     async def run() -> None:
-        batcher = Batcher("churn", Metrics(), Batching(**bounds))
+        batcher = Batcher(Metrics(), Batching(**bounds))
         link = InProcessLink(model, batcher)
         link.held = True
         batcher.joined(link)

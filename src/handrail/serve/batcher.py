@@ -79,10 +79,7 @@ class Batching:
 class Batcher:
     """Work-conserving and bounded. Lives on one event loop; nothing here awaits."""
 
-    def __init__(
-        self, name: str, metrics: Metrics, batching: Batching | None = None, pack: Pack = orjson.dumps
-    ) -> None:
-        self.name = name
+    def __init__(self, metrics: Metrics, batching: Batching | None = None, pack: Pack = orjson.dumps) -> None:
         self._metrics = metrics
         self._batching = batching or Batching()
         self._cost = Cost(self._batching.max_batch_size)
@@ -175,9 +172,10 @@ class Batcher:
     def tick(self, hang_s: float, *, ping: bool) -> None:
         """Now and then: tells the late, kills who hangs, and asks idle replicas whether they are there."""
         now = time.perf_counter()
-        for work in [work for work in self._queue if work.is_dead(now)]:
-            self._queue.remove(work)
-            self._waiting_rows -= len(work.rows) - work.sent
+        dead = {work for work in self._queue if work.is_dead(now)}
+        if dead:
+            self._queue = deque(work for work in self._queue if work not in dead)
+            self._waiting_rows -= sum(len(work.rows) - work.sent for work in dead)
         for link, (batch, sent) in list(self._flying.items()):
             for work, _ in batch:
                 work.is_dead(now)

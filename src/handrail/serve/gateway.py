@@ -111,7 +111,7 @@ class Gateway:
     def version(self, model: Model, started: Started | None = None) -> Version:
         """A version that is to be served; its pool is not open yet. `started` is the fork server it begins with."""
         metrics = Metrics()
-        batcher = Batcher(model.name, metrics, pack=pack_for(model.signature), batching=self._settings.batching)
+        batcher = Batcher(metrics, pack=pack_for(model.signature), batching=self._settings.batching)
         first = [started] if started is not None else []
 
         def start() -> Started:
