@@ -296,3 +296,11 @@ def test_vectors_are_written_to_a_file_a_number_a_column(home: Path, tmp_path: P
     assert "expected a list of 4 numbers" in lines[3]
     done = cli("predict", "product", str(table_file(tmp_path)))
     done.refused(2, "holds no vectors", ".jsonl")
+
+
+def test_training_says_before_it_starts_what_it_predicts_and_why(home: Path, tmp_path: Path, cli: Cli) -> None:
+    path = str(reviews_file(tmp_path))
+    done = cli("train", path, "--trials", "1", "--name", "guessed")
+    assert "target     'label': its name is 'label'; --target says otherwise" in done.err
+    done = cli("train", path, "--trials", "1", "--target", "label", "--name", "asked")
+    assert "target     'label': you said so" in done.err

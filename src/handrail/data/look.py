@@ -280,7 +280,8 @@ def _notes_on_rows(table: Table, look: Look) -> list[str]:
         notes.append(f"{lost:,} of {len(table):,} rows are left out: {why} ('{look.target}')")
     repeated = 0 if look.twins is None else len(table) - len(np.unique(look.twins))
     if repeated:
-        notes.append(f"{repeated:,} rows repeat others in all inputs: equal rows stay on one side of the split")
+        rows = "1 row repeats another" if repeated == 1 else f"{repeated:,} rows repeat others"
+        notes.append(f"{rows} in all inputs: equal rows stay on one side of the split")
     if look.split.kind in ("group", "time"):
         notes.append(f"test rows are chosen by {look.split.kind}: {look.split.reason}")
     return notes

@@ -22,6 +22,7 @@ from handrail.training.asked import (
     machine,
     name_for,
     options_asked,
+    plan_lines,
     problem_of,
     recognised,
     refuse_too_large,
@@ -120,4 +121,4 @@ def _tell_what_was_seen(look: Look, table: Table, plan: Plan, tell: Tell) -> Non
         tell(Said(note))
     for note in look.notes:
         tell(Warned(note))
-    tell(Planned(plan.lines, plan.as_dict()))
+    tell(Planned(plan_lines(look, plan), plan.as_dict()))

@@ -130,6 +130,11 @@ def recognised(look: Look) -> str:
     )
 
 
+def plan_lines(look: Look, plan: Plan) -> tuple[tuple[str, str], ...]:
+    """The plan for people, with what is predicted and why that, first: (word, explanation) pairs."""
+    return (("target", f"'{look.target}': {look.target_reason}"), *plan.lines)
+
+
 def machine() -> Machine:
     """The cores this process may use and the memory that is free now."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -52,6 +52,8 @@ def command(
 
 def put_look(table: Table, look: Look, plan: Plan) -> None:
     """Columns, plan and what was noticed."""
+    from handrail.training.asked import plan_lines
+
     put(f"{table.source}: {look.rows:,} rows, {len(look.columns):,} columns")
     put_heading("columns")
     rows = [
@@ -61,8 +63,7 @@ def put_look(table: Table, look: Look, plan: Plan) -> None:
     ]  # fmt: skip
     put_table([("  name", "kind", "missing", "distinct", "why"), *rows], header=True)
     put_heading("plan")
-    target = ("  target", f"'{look.target}': {look.target_reason}")
-    put_table([target, *((f"  {word}", text) for word, text in plan.lines)])
+    put_table([(f"  {word}", text) for word, text in plan_lines(look, plan)])
     notes = [*table.notes, *look.notes]
     if notes:
         put_heading("noticed")
