@@ -382,3 +382,9 @@ def test_an_amount_in_any_style_is_learnt_and_measured(tmp_path: Path, make: obj
     assert model.report["problem"] == "regression"
     assert model.report["score"]["metrics"]["r2"]["value"] > 0.5
     assert model.evaluate(path)["metrics"]["r2"]["value"] > 0.5
+
+
+@pytest.mark.parametrize("words", [("no", "Yes"), ("No", "Yes"), ("FALSE", "true"), ("0", "1"), ("n", "Y")])
+def test_of_no_and_yes_the_second_is_what_is_looked_for(words: tuple[str, str]) -> None:
+    answers = [words[number % 3 == 0] for number in range(ROWS)]
+    assert look_at(read_table({"noise": NOISE, "returned": answers}), target="returned").labels == words

@@ -238,11 +238,18 @@ def _truth(word: str) -> bool | None:
     return None if math.isnan(value) else value == 1.0
 
 
+def _in_order(words: Collection[str]) -> tuple[str, ...]:
+    """By alphabet; of two that say no and yes, yes last: it is what is looked for, however it is spelt."""
+    if len(words) == 2 and {_truth(word) for word in words} == {False, True}:
+        return tuple(sorted(words, key=lambda word: _truth(word) is True))
+    return tuple(sorted(words))
+
+
 def _labelled(name: str, filled: Sequence[Cell], asked: str | None) -> Question:
     counts = Counter(word for cell in filled if (word := to_word(cell)) is not None)
     _refuse_labels(name, counts, len(filled))
     dropped = tuple(sorted(word for word, count in counts.items() if count < 2))
-    labels = tuple(sorted(set(counts) - set(dropped)))
+    labels = _in_order(set(counts) - set(dropped))
     if len(labels) < 2:
         raise HandrailError(
             "data", f"class '{dropped[0]}' has 1 row; need at least 2", "give more rows of it", field=name
