@@ -17,6 +17,7 @@ from handrail.core.bundle import Manifest, to_json, write_bundle
 from handrail.core.field import Field
 from handrail.core.signature import Output, Signature
 from handrail.data.read import read_table
+from handrail.training.importing import import_onnx
 
 TEXTS = Path(__file__).resolve().parent.parent / "examples" / "sms_spam.csv"
 LEARNT, ASKED = 1_000, 200
@@ -24,10 +25,11 @@ LEARNT, ASKED = 1_000, 200
 
 @dataclass(frozen=True)
 class Made:
-    """A bundle and rows that its clients ask, in turn."""
+    """A bundle, rows that its clients ask in turn, and the numbers of the first for servers that know no fields."""
 
     bundle: Path
     rows: list[dict[str, object]]
+    numbers: tuple[float, ...] = ()
 
     @property
     def bodies(self) -> list[bytes]:
@@ -36,14 +38,15 @@ class Made:
 
 @dataclass(frozen=True)
 class Sizes:
-    """A model: inputs, and the widths of its hidden layers."""
+    """A model: inputs, and the widths of its hidden layers; `vector`: its inputs are one vector, not a field each."""
 
     inputs: int
     hidden: tuple[int, ...]
     outputs: int
+    vector: bool = False
 
 
-SIZES = {"tiny": Sizes(4, (), 3), "enc": Sizes(768, (2048,) * 5, 8)}
+SIZES = {"tiny": Sizes(4, (), 3), "enc": Sizes(768, (2048,) * 5, 8, vector=True)}
 MODELS = (*SIZES, "minilm")
 
 
@@ -94,9 +97,13 @@ def layers(folder: Path, sizes: Sizes) -> Made:
             onnx.save(made_model, folder / "model.onnx")
         else:
             weights_file = made_model.SerializeToString()
-    row = {f"x{place}": round(float(amount), 4) for place, amount in enumerate(random.standard_normal(sizes.inputs))}
+    numbers = tuple(round(float(amount), 4) for amount in random.standard_normal(sizes.inputs))
+    if sizes.vector:
+        model = import_onnx(folder / "model.onnx", name, home=folder / "home")
+        return Made(model.bundle.path, [{"x": list(numbers)}], numbers)
+    row = {f"x{place}": number for place, number in enumerate(numbers)}
     bundled(folder / name, name, row, sizes.outputs, weights_file)
-    return Made(folder / name, [dict(row)])
+    return Made(folder / name, [dict(row)], numbers)
 
 
 def bundled(folder: Path, name: str, row: dict[str, float], outputs: int, weights_file: bytes) -> None:

@@ -53,7 +53,7 @@ def bound(made: Made) -> System:
 
 def peers(made: Made, venvs: dict[str, Path]) -> list[System]:
     """The servers whose environments are given, each in every way in which it is used."""
-    row = list(made.rows[0].values())
+    row = made.numbers
     many = json.dumps({"x": [row]}).encode()
     one = _plain(made, "/predict")
     found = []
@@ -74,7 +74,7 @@ def peers(made: Made, venvs: dict[str, Path]) -> list[System]:
 
 
 def _plain(made: Made, path: str) -> Request:
-    return Request(path, json.dumps({"x": list(made.rows[0].values())}).encode())
+    return Request(path, json.dumps({"x": made.numbers}).encode())
 
 
 @contextmanager
