@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -33,6 +33,7 @@ class Link(Protocol):
 
     def send(self, message: bytes) -> None: ...
     def kill(self) -> None: ...
+    def close(self) -> None: ...
 
 
 @dataclass(eq=False)
@@ -68,12 +69,14 @@ Batch = list[tuple[Work, int]]  # (work, how many of its rows), in the order of 
 
 @dataclass(frozen=True)
 class Batching:
-    """Bounds of a queue: rows in a batch, seconds that the first of a batch waits for others, what may wait in all."""
+    """Bounds of a queue: rows in a batch, seconds that the first of a batch waits for others, what may wait in all, and
+    how many requests may be under way, waiting or being answered (None: no bound of its own)."""
 
     max_batch_size: int = 512
     batch_interval_s: float = 0.0
     max_waiting_rows: int = 20_000
     max_waiting: int = 2_000
+    max_in_flight: int | None = None
 
 
 class Batcher:
@@ -88,6 +91,9 @@ class Batcher:
         self._waiting_rows = 0
         self._idle: list[Link] = []
         self._flying: dict[Link, tuple[Batch, float]] = {}
+        self._leaving: set[Link] = set()
+        # Called when something is asked while no replica is there: a pool that sleeps wakes.
+        self.wanting: Callable[[], object] | None = None
         self._planned = False
         self._quarantine: dict[bytes, float] = {}
         self._loop = asyncio.get_running_loop()
@@ -98,6 +104,10 @@ class Batcher:
         Raises HandrailError ("overloaded") when too much waits already, or more than can be answered in `timeout_s`.
         """
         queue = self._queue
+        limit = self._batching.max_in_flight
+        if limit is not None and self._metrics.in_flight >= limit:
+            self._metrics.refused += 1
+            raise HandrailError("overloaded", f"{limit} requests are under way already", "try again in 1 s")
         if queue and (
             self._waiting_rows + len(rows) > self._batching.max_waiting_rows
             or len(queue) >= self._batching.max_waiting
@@ -112,6 +122,8 @@ class Batcher:
         self._queue.append(work)
         self._waiting_rows += len(rows)
         self._plan()
+        if self.wanting is not None and not self._idle and not self._flying:
+            self.wanting()
         return work.future
 
     def retry_after_s(self) -> int:
@@ -138,7 +150,11 @@ class Batcher:
     def replied(self, link: Link, header: Header, payload: bytes) -> None:
         """A batch came back: its answers go to their requests, and what waited meanwhile is the next batch."""
         batch, sent = self._flying.pop(link)
-        self._idle.append(link)
+        if link in self._leaving:
+            self._leaving.discard(link)
+            link.close()
+        else:
+            self._idle.append(link)
         if batch:
             self._measure(batch, header, time.perf_counter() - sent)
             self._hand_out(batch, header["failed"], parted(payload, header["rows"]))
@@ -151,6 +167,7 @@ class Batcher:
         """A replica died: what it had in flight is pure, so it is tried again; after a crash, each request alone."""
         if link in self._idle:
             self._idle.remove(link)
+        self._leaving.discard(link)
         batch, _ = self._flying.pop(link, ([], 0.0))
         alone = len(batch) == 1
         for work, rows in reversed(batch):
@@ -168,6 +185,14 @@ class Batcher:
             self._waiting_rows += rows
             self._queue.appendleft(work)
         self._plan()
+
+    def retire(self, link: Link) -> None:
+        """A replica is to go: at once when it is idle, else when it has answered what it has."""
+        if link in self._flying:
+            self._leaving.add(link)
+        elif link in self._idle:
+            self._idle.remove(link)
+            link.close()
 
     def tick(self, hang_s: float, *, ping: bool) -> None:
         """Now and then: tells the late, kills who hangs, and asks idle replicas whether they are there."""

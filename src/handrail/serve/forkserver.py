@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 from handrail.serve.messages import Header, framed
+from handrail.serve.output import Output, write_into
 
 FORK: Final = b"F"
 STOP: Final = b"S"
+MAX_SOCKETS: Final = 64
 # Replicas see their sockets end when the gateway does; one that hangs does not, and is ended after this.
 LEAVE_S: Final = 1.0
 
@@ -29,17 +31,19 @@ LEAVE_S: Final = 1.0
 def fork_replicas(
     control: socket.socket,
     ready: Header,
-    become: Callable[[socket.socket], None],
+    become: Callable[[list[socket.socket]], None],
     *,
     rendezvous: str,
     adoptable_s: float,
+    output: Output | None = None,
 ) -> None:
-    """Forks a process that runs `become(socket)` for each socket that comes over `control`, and tells of its end.
+    """Forks a process that runs `become(sockets)` each time some come over `control`, and tells of its end. What the
+    processes print goes to `output`, where there is one.
 
     Returns when the gateway says so, or when it is gone and none came to `rendezvous` within `adoptable_s`. `ready` is
     what a gateway is told first.
     """
-    server = _ForkServer(become)
+    server = _ForkServer(become, output)
     while True:
         with control:
             control.sendall(framed(ready))
@@ -52,8 +56,9 @@ def fork_replicas(
 
 
 class _ForkServer:
-    def __init__(self, become: Callable[[socket.socket], None]) -> None:
+    def __init__(self, become: Callable[[list[socket.socket]], None], output: Output | None) -> None:
         self._become = become
+        self._output = output
         self._children: set[int] = set()
         # A child that ends wakes `select`: Python writes a byte to this socket when the signal comes.
         self._woken, self._wakes = socket.socketpair()
@@ -66,15 +71,19 @@ class _ForkServer:
         """Serves one gateway. True when it said that this is the end, False when it just went."""
         with contextlib.suppress(ConnectionError):
             while True:
-                readable, _, _ = select.select([control, self._woken], [], [])
+                pipes: list[int] = [] if self._output is None else self._output.pipes()
+                watched: list[socket.socket | int] = [control, self._woken, *pipes]
+                readable, _, _ = select.select(watched, [], [])
+                if self._output is not None:
+                    self._output.pump([pipe for pipe in pipes if pipe in readable])
                 if self._woken in readable:
                     self._reap(control)
                 if control in readable:
-                    word, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+                    word, descriptors, _, _ = socket.recv_fds(control, 1, MAX_SOCKETS)
                     if word != FORK:
                         return word == STOP
-                    for descriptor in descriptors:
-                        self._fork(control, descriptor)
+                    if descriptors:
+                        self._fork(control, descriptors)
         return False
 
     def end_all(self, grace_s: float) -> None:
@@ -88,12 +97,19 @@ class _ForkServer:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(child, 0)
         self._children.clear()
+        if self._output is not None:
+            self._output.pump(self._output.pipes())
 
-    def _fork(self, control: socket.socket, descriptor: int) -> None:
+    def _fork(self, control: socket.socket, descriptors: list[int]) -> None:
+        writes = None if self._output is None else self._output.opened()
         child = os.fork()
         if child:
-            os.close(descriptor)
+            for descriptor in descriptors:
+                os.close(descriptor)
+            if self._output is not None and writes is not None:
+                self._output.follow(child, writes)
             self._children.add(child)
+            control.sendall(framed({"forked": child}))
             return
         status = 1
         try:
@@ -101,9 +117,14 @@ class _ForkServer:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for inherited in (control, self._woken, self._wakes):
                 inherited.close()
-            with socket.socket(fileno=descriptor) as connection:
-                self._become(connection)
+            if self._output is not None and writes is not None:
+                self._output.leave()
+                write_into(writes)
+            with contextlib.ExitStack() as stack:
+                self._become([stack.enter_context(socket.socket(fileno=one)) for one in descriptors])
             status = 0
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else 1
         except BaseException:
             traceback.print_exc()
         finally:

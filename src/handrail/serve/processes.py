@@ -12,15 +12,17 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import IO, Any, Final, Protocol
 
 from handrail.core.errors import HandrailError
+from handrail.core.private import private_folder
 from handrail.serve.forkserver import FORK, STOP
 from handrail.serve.messages import Header, Unframer
+from handrail.serve.output import VARIABLE
 
 REPLICA: Final = (sys.executable, "-P", "-m", "handrail.serve.replica")
 READY_TIMEOUT_S: Final = 60.0
@@ -71,19 +73,50 @@ class Ended:
         return f"exit status {self.status}; {peak}"
 
 
-def start_forkserver(folder: Path, command: Sequence[str] = REPLICA, adoptable_s: float = ADOPTABLE_S) -> Started:
-    """The fork server of a bundle: one that a gateway left behind, else a new process."""
-    rendezvous = _rendezvous(folder, command) if adoptable_s > 0 else None
+def start_forkserver(
+    folder: Path,
+    command: Sequence[str] = REPLICA,
+    adoptable_s: float = ADOPTABLE_S,
+    environment: Mapping[str, str] | None = None,
+    log_file: Path | None = None,
+) -> Started:
+    """The fork server of a bundle: one that a gateway left behind, else a new process.
+
+    `environment` is added to ours; what it and its replicas print goes to `log_file` (None: where we print).
+    """
+    added = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **(environment or {})}
+    if log_file is not None:
+        added[VARIABLE] = str(log_file)
+    told = [*command, *(f"{name}={value}" for name, value in sorted(added.items()))]
+    rendezvous = _rendezvous(folder, told) if adoptable_s > 0 else None
     for control in _left_behind(rendezvous):
         return Started(folder, control, None)
     ours, theirs = socket.socketpair()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    with theirs:
+    with theirs, _opened_log(log_file) as file:
         arguments = [*command, str(folder), str(theirs.fileno()), str(rendezvous or ""), str(adoptable_s)]
         process = subprocess.Popen(  # noqa: S603 - our own module, arguments as a list
-            arguments, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment
-        )
+            arguments, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=file or sys.stderr, stderr=file,
+            env={**os.environ, **added}, start_new_session=log_file is not None,
+        )  # fmt: skip
     return Started(folder, ours, process)
+
+
+@contextlib.contextmanager
+def _opened_log(path: Path | None) -> Iterator[IO[bytes] | None]:
+    if path is None:
+        yield None
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        yield file
+
+
+@dataclass(frozen=True)
+class Forked:
+    """A replica that was asked for: our ends of its sockets, and its process once the fork server has told it."""
+
+    sockets: list[socket.socket]
+    pid: asyncio.Future[int]
 
 
 class ForkServer(asyncio.Protocol):
@@ -95,6 +128,7 @@ class ForkServer(asyncio.Protocol):
         self.closed: asyncio.Future[None] = loop.create_future()
         self._started = started
         self._ended: dict[int, asyncio.Future[Ended]] = {}
+        self._forked: deque[asyncio.Future[int]] = deque()
         self._out_of_memory_kills = out_of_memory_kills()
         self._unframer = Unframer()
         self._transport: asyncio.BaseTransport | None = None
@@ -104,20 +138,22 @@ class ForkServer(asyncio.Protocol):
         self._started.control.setblocking(False)
         await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=self._started.control)
         header = await first_of(self.ready, self.closed)
-        if header.get("ready") is True:
-            return
-        self.close()
-        if said := header.get("error"):
-            raise HandrailError(said["code"], said["message"], said["hint"], where=said.get("where"))
-        raise HandrailError("environment", "the replica did not start", "see what it wrote to stderr, then try again")
+        if header.get("ready") is not True:
+            self.close()
+            raise said_by(header, "the replica did not start")
 
-    def fork(self) -> socket.socket:
-        """Our end of the socket of a new replica. Raises OSError when the fork server is gone."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            socket.send_fds(self._started.control, [FORK], [theirs.fileno()])
-        ours.setblocking(False)
-        return ours
+    def fork(self, sockets: int = 1) -> Forked:
+        """A new replica with so many sockets, one for each of its threads. Raises OSError when the fork server is
+        gone."""
+        with contextlib.ExitStack() as stack:
+            pairs = [socket.socketpair() for _ in range(sockets)]
+            theirs = [stack.enter_context(pair[1]) for pair in pairs]
+            socket.send_fds(self._started.control, [FORK], [one.fileno() for one in theirs])
+        for ours, _ in pairs:
+            ours.setblocking(False)
+        pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._forked.append(pid)
+        return Forked([ours for ours, _ in pairs], pid)
 
     async def ended(self, pid: int) -> Ended | None:
         """How that replica ended; None when nobody tells."""
@@ -160,6 +196,8 @@ class ForkServer(asyncio.Protocol):
         for header, _ in self._unframer.feed(data):
             if not self.ready.done():
                 self.ready.set_result(header)
+            elif "forked" in header:
+                self._forked.popleft().set_result(header["forked"])
             elif "ended" in header and not (news := self._news_of(header["ended"])).done():
                 news.set_result(
                     Ended(header["status"], header["peak_bytes"], self._was_out_of_memory(header["status"]))
@@ -192,6 +230,8 @@ class Replica(asyncio.Protocol):
         self.closed: asyncio.Future[None] = loop.create_future()
         self.origin = origin
         self.hung = False
+        # The sockets of the same process, this one among them: one for each of its threads.
+        self.companions: list[Replica] = [self]
         self._answers = answers
         self._unframer = Unframer()
         self._transport: asyncio.Transport | None = None
@@ -245,11 +285,20 @@ class Replica(asyncio.Protocol):
         """See `pause_writing`."""
 
 
-async def first_of(ready: asyncio.Future[Header], closed: asyncio.Future[None]) -> Header:
-    """What came first over a new connection; nothing when it ended or said nothing for a minute."""
+async def first_of(
+    ready: asyncio.Future[Header], closed: asyncio.Future[None], timeout_s: float = READY_TIMEOUT_S
+) -> Header:
+    """What came first over a new connection; nothing when it ended or said nothing in time."""
     ends: list[asyncio.Future[Any]] = [ready, closed]
-    await asyncio.wait(ends, timeout=READY_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
     return ready.result() if ready.done() else {}
+
+
+def said_by(header: Header, otherwise: str) -> HandrailError:
+    """The error that a process told of itself, or `otherwise` where it told none."""
+    if said := header.get("error"):
+        return HandrailError(said["code"], said["message"], said["hint"], where=said.get("where"))
+    return HandrailError("environment", otherwise, "see what it wrote to stderr, then try again")
 
 
 def out_of_memory_kills(events: Callable[[], str] | None = None) -> int:
@@ -263,16 +312,12 @@ def out_of_memory_kills(events: Callable[[], str] | None = None) -> int:
 
 def _rendezvous(folder: Path, command: Sequence[str]) -> Path | None:
     """Where a fork server of this bundle and this program waits for its next gateway; None where it may not."""
-    try:
-        manifest = (folder / "manifest.json").read_bytes()
-        ours = Path(tempfile.gettempdir()) / f"handrail-{os.getuid()}"
-        ours.mkdir(mode=0o700, exist_ok=True)
-        found = ours.lstat()
-        # Somebody else's folder, or one that others may write to, is no place to meet.
-        if found.st_uid != os.getuid() or found.st_mode & 0o077 or not ours.is_dir() or ours.is_symlink():
-            return None
-    except OSError:
+    ours = private_folder()
+    if ours is None:
         return None
+    manifest = b""  # a folder of code is named by what is in it
+    with contextlib.suppress(OSError):
+        manifest = (folder / "manifest.json").read_bytes()
     program = [importlib.metadata.version("handrail"), *command]
     told = "\0".join([str(folder.resolve()), hashlib.sha256(manifest).hexdigest(), *program])
     return ours / hashlib.sha256(told.encode()).hexdigest()[:16]

@@ -24,6 +24,7 @@ from handrail.core.errors import HandrailError
 from handrail.model import Model, load
 from handrail.serve.forkserver import fork_replicas
 from handrail.serve.messages import Header, framed, joined, receive
+from handrail.serve.output import output_of
 from handrail.serve.packing import columns_of, rows_in
 
 log = logging.getLogger("handrail.serve")
@@ -50,8 +51,9 @@ def main(folder: str, descriptor: str, rendezvous: str = "", adoptable_s: str = 
     ready = {"ready": True, "pid": os.getpid(), **checked}
     with contextlib.suppress(ConnectionError):
         fork_replicas(
-            control, ready, lambda socket: serve(model, socket), rendezvous=rendezvous, adoptable_s=float(adoptable_s)
-        )
+            control, ready, lambda sockets: serve(model, sockets[0]), rendezvous=rendezvous,
+            adoptable_s=float(adoptable_s), output=output_of(os.environ),
+        )  # fmt: skip
 
 
 def serve(model: Model, connection: socket.socket) -> None:
