@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,9 +11,19 @@ from handrail.core.errors import HandrailError, listed
 from handrail.core.signature import Signature
 from handrail.model import Model
 from handrail.serve.batcher import Batcher
+from handrail.serve.formats.call import Call
 from handrail.serve.formats.rows import Check, compiled
+from handrail.serve.http import Request
+from handrail.serve.limits import Limits
 from handrail.serve.metrics import Metrics, Seen
 from handrail.serve.pool import Pool
+
+# Which version answers a request that asks for none.
+Choose = Callable[[Request], "Version"]
+# The request, what it asked, the answers.
+Watch = Callable[[Request, Call, Sequence[bytes]], object]
+# The request, and what reads it.
+Copy = Callable[[Request, Any], object]
 
 
 @dataclass(eq=False)
@@ -25,10 +35,16 @@ class Version:
     pool: Pool
     metrics: Metrics
     check: Check
+    served_as: str | None = None
+    limits: Limits | None = None
+    # Told of every answer; given a copy of every request. Both are none of the caller's business and never raise.
+    watch: Watch | None = None
+    copy: Copy | None = None
 
     @property
     def name(self) -> str:
-        return self.model.name
+        """The name it is served under: its own, unless another was chosen."""
+        return self.served_as or self.model.name
 
     @property
     def number(self) -> str:
@@ -63,11 +79,12 @@ class Version:
 
 
 class Api:
-    """A name and its versions. `current` answers when no version is asked for."""
+    """A name and its versions. `current` answers when no version is asked for, unless `choose` says otherwise."""
 
     def __init__(self, versions: Iterable[Version]) -> None:
         self.versions = {version.number: version for version in versions}
         self.current = next(reversed(self.versions.values()))
+        self.choose: Choose | None = None
 
     @property
     def name(self) -> str:
@@ -77,10 +94,11 @@ class Api:
     def is_ready(self) -> bool:
         return self.current.pool.is_ready
 
-    def chosen(self, number: str | None) -> Version:
-        """The version with that number, or the current one. Raises HandrailError ("not_found") with those served."""
+    def chosen(self, number: str | None, request: Request | None = None) -> Version:
+        """The version with that number, or the one that answers this request. Raises HandrailError ("not_found") with
+        those served."""
         if number is None:
-            return self.current
+            return self.current if self.choose is None or request is None else self.choose(request)
         found = self.versions.get(number)
         if found is None or found.model.version is None:
             numbered = [version.number for version in self.versions.values() if version.model.version is not None]
@@ -91,11 +109,20 @@ class Api:
     def switch(self, version: Version) -> Version:
         """Makes a version that is ready the current one. Gives the one before, which may be drained and closed."""
         before = self.current
-        self.versions = {version.number: version}
+        others = {one.number: one for one in self.versions.values() if one is not before}
+        self.versions = {**others, version.number: version}
         self.current = version
         return before
 
+    def add(self, version: Version) -> None:
+        """Serves another version beside the current one."""
+        self.versions = {**self.versions, version.number: version}
 
-def version_of(model: Model, batcher: Batcher, pool: Pool, metrics: Metrics) -> Version:
+    def remove(self, version: Version) -> None:
+        """Serves a version no more. It may be drained and closed."""
+        self.versions = {number: one for number, one in self.versions.items() if one is not version}
+
+
+def version_of(model: Model, batcher: Batcher, pool: Pool, metrics: Metrics, name: str | None = None) -> Version:
     """A model as it is served by this pool."""
-    return Version(model, batcher, pool, metrics, compiled(model.signature))
+    return Version(model, batcher, pool, metrics, compiled(model.signature), name)

@@ -19,7 +19,7 @@ from handrail.serve.formats import native
 from handrail.serve.formats.call import Call
 from handrail.serve.formats.packed import packed
 from handrail.serve.guard import Guard
-from handrail.serve.http import Headers, Later, Request, Response
+from handrail.serve.http import Later, Request, Response
 from handrail.serve.limits import Limits, Refused, check_host, check_origin, timeout_of
 from handrail.serve.metrics import written
 from handrail.serve.openapi import openapi
@@ -57,18 +57,25 @@ class App:
         access_log: Callable[[bytes], object] | None = None,
         guard: Guard | None = None,
         tracing: Tracing | None = None,
+        more: Callable[[], Mapping[str, Route]] | None = None,
     ) -> None:
-        for name in apis:
-            if name in RESERVED:
-                raise HandrailError("usage", f"a model called '{name}' cannot be served", "give it another name")
+        """`more` gives routes beside those of the models. Call `changed` when it, or `apis`, gives others."""
         self.apis = apis
         self.limits = limits or Limits()
         self.guard = guard or Guard()
-        self.routes = self._table()
+        self._more = more
+        self.routes: Mapping[str, Route] = {}
+        self.changed()
         self._access_log = access_log
         self._tracing = tracing
         self._hosts: set[bytes | None] = set()
         self._pages: dict[str, tuple[tuple[object, ...], Response]] = {}
+
+    def changed(self) -> None:
+        """Draws the table of routes anew. Raises HandrailError for a name that cannot be served."""
+        for name in self.apis:
+            refuse_reserved(name)
+        self.routes = {**self._table(), **(self._more() if self._more else {})}
 
     def __call__(self, request: Request) -> Response | Later:
         """The answer to a request, or the promise of one. Never raises."""
@@ -122,13 +129,15 @@ class App:
     def _natively(self, api: Api) -> Endpoint:
         def predict(request: Request) -> Response | Later:
             options = native.options_of(request.query) if request.query else {}
-            return self.predict(request, api.chosen(options.get("version")), _read_natively(options))
+            return self.predict(request, api.chosen(options.get("version"), request), _read_natively(options))
 
         return predict
 
     def predict(self, request: Request, version: Version, read: Reading) -> Later:
         """The answers of a version to what `read` finds in the request; counted, whatever becomes of it."""
-        metrics, limits = version.metrics, self.limits
+        metrics, limits = version.metrics, version.limits or self.limits
+        if version.copy is not None:
+            version.copy(request, read)
         try:
             timeout_s = timeout_of(request.headers, limits)
             if len(request.body) > limits.large_body_bytes or is_packed(request.headers):
@@ -139,7 +148,7 @@ class App:
                 call = read(request, version, limits)
                 future = _submitted(version, call, timeout_s)
                 if len(call.values) > MAX_ROWS_WRITTEN_HERE:
-                    work = asyncio.ensure_future(_written(call, future, request.headers))
+                    work = asyncio.ensure_future(_written(request, version, call, future))
                     later = Later(work, lambda done: self._finish(request, version, None, done))
                 else:
                     later = Later(future, lambda done: self._finish(request, version, call, done))
@@ -159,6 +168,8 @@ class App:
             try:
                 found = done.result()
                 response = found if call is None else packed(call.write(found), request.headers)
+                if version.watch is not None and call is not None:
+                    version.watch(request, call, found)
                 outcome = "answered"
             except Exception as error:
                 outcome = _outcome(error)
@@ -213,6 +224,12 @@ class App:
         return HandrailError("not_found", "nothing is served at this path", hint or f"served: {listed(self.apis)}")
 
 
+def refuse_reserved(name: str) -> None:
+    """Raises HandrailError for the name of a route of the server's own."""
+    if name in RESERVED:
+        raise HandrailError("usage", f"a model called '{name}' cannot be served", "give it another name")
+
+
 def failure(error: Exception, request_id: bytes, *, plain: bool = False) -> Response:
     """The one shape of every error. Places on this machine's disk stay here, and so does what is our fault.
 
@@ -252,11 +269,13 @@ async def _read_aside(request: Request, version: Version, read: Reading, limits:
         return read(request, version, limits)
 
     call = await asyncio.to_thread(unpacked_and_read)
-    return await _written(call, _submitted(version, call, timeout_s), request.headers)
+    return await _written(request, version, call, _submitted(version, call, timeout_s))
 
 
-async def _written(call: Call, future: asyncio.Future[list[bytes]], headers: Headers) -> Response:
-    answers = await future
+async def _written(request: Request, version: Version, call: Call, future: asyncio.Future[list[bytes]]) -> Response:
+    answers, headers = await future, request.headers
+    if version.watch is not None:
+        version.watch(request, call, answers)
     if len(answers) > MAX_ROWS_WRITTEN_HERE:
         return await asyncio.to_thread(lambda: packed(call.write(answers), headers))
     return packed(call.write(answers), headers)

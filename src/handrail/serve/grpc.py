@@ -192,7 +192,8 @@ def _methods(app: App) -> dict[str, Method]:
         def read(request: Request, version: Version, limits: Limits) -> Call:
             return messages.call_of(message, version, limits)
 
-        return app.predict(request, _chosen(apis, message.model_name, message.model_version)[1], read)
+        api, _ = _chosen(apis, message.model_name, message.model_version)
+        return app.predict(request, api.chosen(message.model_version or None, request), read)
 
     return {
         "ServerLive": Method("anyone", live),

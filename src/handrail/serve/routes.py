@@ -47,11 +47,11 @@ def route_of(routes: Mapping[str, Route], path: str) -> Route | None:
     return routes.get(parts[1] + parts[4])
 
 
-def version_asked(api: Api, path: str) -> Version:
-    """The version that a path names, the current one where it names none. Raises HandrailError ("not_found")."""
-    parts = VERSIONED.fullmatch(path)
+def version_asked(api: Api, request: Request) -> Version:
+    """The version that a path names, the one that answers where it names none. Raises HandrailError ("not_found")."""
+    parts = VERSIONED.fullmatch(request.path)
     if parts is None:
-        return api.current
+        return api.chosen(None, request)
     return api.chosen(parts[3]) if parts[2] == "versions" else _labelled(api, parts[3])
 
 
@@ -108,7 +108,8 @@ def openai_routes(apis: Mapping[str, Api], predict: Predict) -> dict[str, Route]
         def read(request: Request, version: Version, limits: Limits) -> Call:
             return openai.call_of(asked, version, limits)
 
-        return predict(request, openai.chosen(asked, apis.values()), read)
+        named = openai.chosen(asked, apis.values())
+        return predict(request, apis[named.name].chosen(None, request), read)
 
     def models(request: Request) -> Response:
         return _json(openai.models(apis.values()))
@@ -117,16 +118,16 @@ def openai_routes(apis: Mapping[str, Api], predict: Predict) -> dict[str, Route]
 
 
 def _predicting(api: Api, predict: Predict, read: Reading) -> Endpoint:
-    return lambda request: predict(request, version_asked(api, request.path), read)
+    return lambda request: predict(request, version_asked(api, request), read)
 
 
 def _metadata(api: Api) -> Endpoint:
-    return lambda request: _json(open_inference.metadata(api, version_asked(api, request.path)))
+    return lambda request: _json(open_inference.metadata(api, version_asked(api, request)))
 
 
 def _ready(api: Api) -> Endpoint:
     def ready(request: Request) -> Response:
-        is_ready = version_asked(api, request.path).pool.is_ready
+        is_ready = version_asked(api, request).pool.is_ready
         return _json({"name": api.name, "ready": is_ready}, 200 if is_ready else 503)
 
     return ready
@@ -135,7 +136,7 @@ def _ready(api: Api) -> Endpoint:
 def _status(api: Api) -> Endpoint:
     def status(request: Request) -> Response:
         named = VERSIONED.fullmatch(request.path) is not None
-        versions = [version_asked(api, request.path)] if named else list(api.versions.values())
+        versions = [version_asked(api, request)] if named else list(api.versions.values())
         # OpenAI's clients ask at this path, too, and look at other names.
         also = openai.model(api.current) if openai.embeds(api.current.signature) else {}
         return _json({**tensorflow_serving.status(versions), **also})
@@ -144,7 +145,7 @@ def _status(api: Api) -> Endpoint:
 
 
 def _tensorflow_metadata(api: Api) -> Endpoint:
-    return lambda request: _json(tensorflow_serving.metadata(version_asked(api, request.path)))
+    return lambda request: _json(tensorflow_serving.metadata(version_asked(api, request)))
 
 
 def _refusing(name: str) -> Endpoint:
