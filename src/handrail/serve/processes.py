@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 from handrail.core.errors import HandrailError
-from handrail.core.private import private_folder
+from handrail.core.sockets import private_folder
 from handrail.serve.forkserver import FORK, STOP
 from handrail.serve.messages import Header, Unframer
 from handrail.serve.output import VARIABLE

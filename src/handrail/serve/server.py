@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,13 +12,12 @@ from typing import Final
 
 from handrail.core.errors import HandrailError
 from handrail.core.files import read_limited
+from handrail.core.sockets import LOOPBACK, listening_at
 from handrail.model import Model, load
 from handrail.serve.keys import keys_at, read_keys
 from handrail.serve.limits import Limits, hosts_of
 from handrail.serve.processes import ADOPTABLE_S, REPLICA, Started, start_forkserver
 
-LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-BACKLOG: Final = 2048
 MAX_PEM_BYTES: Final = 2**20
 
 
@@ -62,17 +59,17 @@ def serve(
     OpenTelemetry, sent where its environment variables say.
     Raises HandrailError for a taken port, an address others could reach without a key, or a model that does not open.
     """
-    limits = _with_hosts(limits or Limits(), host, hosts)
+    limits = with_hosts(limits or Limits(), host, hosts)
     if timeout_s is not None:
         limits = replace(limits, answer_timeout_s=timeout_s)
     guarded_by = keys_at(keys)
-    _refuse_open_door(host, guarded_by)
+    refuse_open_door(host, guarded_by)
     files = None if tls is None else (Path(tls[0]), Path(tls[1]))
     context = None if files is None else tls_context(*files)
     if grpc_port is not None and find_spec("grpc") is None:
         raise HandrailError("environment", "gRPC is not installed", "pip install 'handrail[grpc]'", field="grpc-port")
     opened = _opened(models)
-    listening = _listening(host, port)
+    listening = listening_at(host, port)
 
     def start(folder: Path) -> Started:
         return start_forkserver(folder, command, adoptable_s)
@@ -115,11 +112,13 @@ def _is_followed(reference: str | Path | Model) -> bool:
     return not reference.partition("@")[2].isdigit()
 
 
-def _with_hosts(limits: Limits, host: str, hosts: Sequence[str]) -> Limits:
+def with_hosts(limits: Limits, host: str, hosts: Sequence[str]) -> Limits:
+    """The limits, with the names that this server is asked by."""
     return replace(limits, hosts=limits.hosts | hosts_of([host, *hosts]))
 
 
-def _refuse_open_door(host: str, keys: Path | None) -> None:
+def refuse_open_door(host: str, keys: Path | None) -> None:
+    """Raises HandrailError where others could reach this address without a key."""
     if host not in LOOPBACK and (keys is None or not read_keys(keys)):
         raise HandrailError(
             "usage",
@@ -170,32 +169,3 @@ def _opened(models: Sequence[str | Path | Model]) -> dict[str, Model]:
     if not opened:
         raise HandrailError("usage", "no model to serve", "handrail serve NAME")
     return opened
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(BACKLOG)
-    except (OSError, OverflowError) as error:
-        listening.close()
-        raise _not_bound(host, port, error) from None
-    return listening
-
-
-def _not_bound(host: str, port: int, error: Exception) -> HandrailError:
-    number = error.errno if isinstance(error, OSError) else None
-    if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:
-        mend = "--host 0.0.0.0 listens on all addresses, --host 127.0.0.1 on this machine only"
-        return HandrailError("usage", f"{host} is no address of this machine", mend)
-    if number == errno.EADDRINUSE:
-        return HandrailError("environment", f"port {port} is taken", "choose another, or let one be picked: --port 0")
-    if number == errno.EACCES:
-        return HandrailError(
-            "environment", f"port {port} needs more rights", "choose one above 1023, such as --port 8080"
-        )
-    return HandrailError(
-        "usage", f"port {port} cannot be used: {error}", "choose another, or let one be picked: --port 0"
-    )

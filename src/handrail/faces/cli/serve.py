@@ -45,9 +45,9 @@ def command(
     as_json: bool,
 ) -> None:  # fmt: skip
     """Answer over HTTP with the models NAME..., until Ctrl-C; what is in flight then is answered first."""
+    from handrail.core.sockets import LOOPBACK
     from handrail.serve import serve
     from handrail.serve.keys import keys_at, read_keys
-    from handrail.serve.server import LOOPBACK
 
     tls = _tls_files(tls_cert, tls_key)
     path = keys_at(keys)
