@@ -186,6 +186,17 @@ class Batcher:
             self._queue.appendleft(work)
         self._plan()
 
+    def take_from(self, other: Batcher) -> None:
+        """What waits there, waits here from now on: for two versions that read the same rows."""
+        while other._queue:
+            work = other._queue.popleft()
+            self._queue.append(work)
+            self._waiting_rows += len(work.rows) - work.sent
+        other._waiting_rows = 0
+        self._plan()
+        if self.wanting is not None and not self._idle and not self._flying:
+            self.wanting()
+
     def retire(self, link: Link) -> None:
         """A replica is to go: at once when it is idle, else when it has answered what it has."""
         if link in self._flying:

@@ -68,7 +68,7 @@ class Gateway:
         apis = {version.name: Api([version]) for version in first}
         log = Lines(loop) if settings.access_log else None
         app = App(apis, limits=settings.limits, access_log=log, guard=settings.guard, tracing=settings.tracing)
-        shared = Shared(app, settings.limits, _request_ids())
+        shared = Shared(app, settings.limits, request_ids())
         with _signals() as stops:
             try:
                 if await _unless_stopped(asyncio.gather(*(version.pool.open() for version in first)), stops):
@@ -86,7 +86,7 @@ class Gateway:
                     gc.freeze()
                     await stops.first.wait()
                     server.close()
-                    await asyncio.gather(_drained(shared, stops), door(stops.again))
+                    await asyncio.gather(drained(shared, stops.again), door(stops.again))
                     for task in aside:
                         task.cancel()
                     await asyncio.gather(*aside, return_exceptions=True)
@@ -125,18 +125,18 @@ async def _nothing(at_once: asyncio.Event) -> None:
     """Closes what was never opened."""
 
 
-def _request_ids() -> Callable[[], bytes]:
+def request_ids() -> Callable[[], bytes]:
     """Ids that no other gateway gives, in the order in which requests came."""
     prefix, numbers = os.urandom(4).hex().encode(), count(1)
     return lambda: b"%s-%x" % (prefix, next(numbers))
 
 
-async def _drained(shared: Shared, stops: _Stops) -> None:
-    """Answers what is in flight. A second signal does not wait for it."""
+async def drained(shared: Shared, at_once: asyncio.Event) -> None:
+    """Answers what is in flight; once `at_once` is set, it is not waited for."""
     shared.draining = True
     loop = asyncio.get_running_loop()
     until = loop.time() + DRAIN_S
-    while shared.connections and loop.time() < until and not stops.again.is_set():
+    while shared.connections and loop.time() < until and not at_once.is_set():
         await asyncio.sleep(0.01)
 
 

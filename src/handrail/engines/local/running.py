@@ -1,0 +1,95 @@
+"""One API as it runs: what was asked for, its versions, and how it stands in words."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from handrail.deploy.spec import ApiSpec, Share
+from handrail.deploy.traffic import Split
+from handrail.engines.local.versions import Served
+from handrail.serve.api import Api, Version
+from handrail.serve.http import Request
+
+
+@dataclass(eq=False)
+class Running:
+    """`api` is None where no version could be opened so far; then `last_error` says why."""
+
+    spec: ApiSpec
+    revision: int
+    digest: str
+    api: Api | None = None
+    current: Served | None = None
+    # Canaries and shadows by the name of their share.
+    others: dict[str, Served] = field(default_factory=dict)
+    changing: bool = False
+    last_error: str | None = None
+    updated: float = field(default_factory=time.time)
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    def served(self) -> list[Served]:
+        """All that has replicas."""
+        return [*([self.current] if self.current else []), *self.others.values()]
+
+    def share(self, shares: tuple[Share, ...]) -> None:
+        """Shares out the requests anew among the current version and the others, which must be there."""
+        if self.api is None or self.current is None:
+            return
+        here = tuple(share for share in shares if share.name in self.others)
+        split = Split(here)
+        by_name = {name: one.version for name, one in self.others.items()}
+        current = self.current
+        answering = any(not share.shadow for share in here)
+        self.api.choose = _chooser(split, current, by_name) if answering else None
+        return
+
+    def state(self) -> str:
+        if self.current is None:
+            return "failed" if self.last_error else "starting"
+        if self.changing:
+            return "updating"
+        pool = self.current.version.pool
+        if pool.is_asleep:
+            return "asleep"
+        if pool.ready >= pool.wanted:
+            return "live"
+        return "degraded" if pool.ready else "failed" if pool.last_failure else "starting"
+
+    def status(self, url: str) -> dict[str, Any]:
+        """What `handrail status` shows of it."""
+        weights = {share.name: share.weight for share in self.spec.traffic}
+        left = 100 - sum(share.weight for share in self.spec.traffic if not share.shadow)
+        versions = [one.status(left if one is self.current else weights.get(name, 0.0)) for name, one in self._named()]
+        return {
+            "name": self.name, "kind": self.spec.kind, "state": self.state(), "revision": self.revision,
+            "url": f"{url}/{self.name}/predict", "versions": versions,
+            "ready": sum(one["ready"] for one in versions), "wanted": sum(one["wanted"] for one in versions),
+            "in_flight": sum(one["in_flight"] for one in versions), "last_error": self.last_error,
+            "why_not_ready": self._why_not_ready(), "updated": self.updated,
+        }  # fmt: skip
+
+    def _named(self) -> list[tuple[str, Served]]:
+        return [*([("", self.current)] if self.current else []), *self.others.items()]
+
+    def _why_not_ready(self) -> str | None:
+        if self.current is None:
+            return self.last_error
+        pool = self.current.version.pool
+        if pool.ready >= max(1, pool.wanted):
+            return None
+        if pool.is_asleep:
+            return "asleep: the first request wakes it"
+        return pool.last_failure or "its replicas are starting"
+
+
+def _chooser(split: Split, current: Served, others: dict[str, Version]) -> Any:
+    def choose(request: Request) -> Version:
+        name = split.chosen(request.headers)
+        return current.version if name is None else others[name]
+
+    return choose

@@ -1,0 +1,109 @@
+"""Starts the engine where it does not run: sockets are opened here, so that a port that is taken is said here."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from handrail.core.bundle import strict_json, to_json
+from handrail.core.errors import HandrailError
+from handrail.core.events import Tell, quiet
+from handrail.core.files import disk_errors, read_limited, write_bytes
+from handrail.core.sockets import LOOPBACK, listening_at
+from handrail.engines.local.client import ask, is_running
+from handrail.engines.local.place import Place
+from handrail.engines.local.supervisor import detached
+
+START_S: Final = 30.0
+LOOK_S: Final = 0.01
+HOST: Final = "127.0.0.1"
+PORT: Final = 8080
+MAX_BYTES: Final = 2**16
+
+
+def ensure_running(
+    place: Place, *, host: str | None = None, port: int | None = None, tell: Tell = quiet
+) -> dict[str, Any]:
+    """What the engine says of itself (`url`, `pid`), once it runs. `host` and `port` None: as it last was, else
+    127.0.0.1 and 8080; port 0 picks a free one.
+
+    Raises HandrailError for a port that is taken, a host that others reach while no key guards it, an engine that runs
+    elsewhere already, and one that does not come up.
+    """
+    with place.locked("start.lock", wait_s=START_S):
+        if is_running(place):
+            return _as_asked(ask(place, {"do": "ping"}), host, port)
+        wanted = settings_of(place)
+        host = host or wanted["host"]
+        port = wanted["port"] if port is None else port
+        if host not in LOOPBACK:
+            _refuse_open(host, place)
+        with listening_at(host, port) as listening:
+            write_bytes(place.settings, to_json({"host": host, "port": listening.getsockname()[1]}))
+            pid = _detached(place, listening)
+        return _up(place, pid)
+
+
+def settings_of(place: Place) -> dict[str, Any]:
+    """Where the engine listens when nobody says: as it last did."""
+    known = {"host": HOST, "port": PORT}
+    if place.settings.is_file():
+        found = strict_json(read_limited(place.settings, MAX_BYTES), place.settings, place.settings.name)
+        if isinstance(found, dict):
+            known |= {key: found[key] for key in known if type(found.get(key)) is type(known[key])}
+    return known
+
+
+def _as_asked(running: dict[str, Any], host: str | None, port: int | None) -> dict[str, Any]:
+    found = running.get("address", [host, port])
+    if (host is not None and host != found[0]) or (port and port != found[1]):
+        problem = f"the engine runs at {running['url']} already"
+        raise HandrailError("conflict", problem, "leave --host and --port out, or stop it first: handrail down")
+    return running
+
+
+def _refuse_open(host: str, place: Place) -> None:
+    from handrail.serve.keys import keys_at  # noqa: PLC0415 - rarely needed, and it takes a while
+    from handrail.serve.server import refuse_open_door  # noqa: PLC0415
+
+    refuse_open_door(host, keys_at(None))
+
+
+def _detached(place: Place, listening: socket.socket) -> int:
+    with disk_errors(place.engine_log):
+        place.logs.mkdir(parents=True, exist_ok=True)
+        log = os.open(place.engine_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        return detached(str(place.home.resolve()), None, [listening], log)
+    finally:
+        os.close(log)
+
+
+def _up(place: Place, pid: int) -> dict[str, Any]:
+    begun = time.monotonic()
+    size = place.engine_log.stat().st_size
+    while time.monotonic() - begun < START_S:
+        if is_running(place):
+            return ask(place, {"do": "ping"})
+        if _is_gone(pid):
+            break
+        time.sleep(LOOK_S)
+    said = _last_words(place.engine_log, size)
+    raise HandrailError("environment", f"the engine did not start{said}", f"see {place.engine_log}")
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return False
+
+
+def _last_words(log: Path, since: int) -> str:
+    with log.open("rb") as file:
+        file.seek(max(since, log.stat().st_size - 2_000))
+        lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    return f": {lines[-1][:200]}" if lines else ""
