@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
-from handrail.deploy.spec import ApiSpec, spec_from
+from handrail.deploy.spec import ApiSpec, Share, spec_from
 from handrail.engines.local.control import Say, Verb
 from handrail.engines.local.place import Place
 from handrail.engines.local.rollout import take_over
 from handrail.engines.local.running import Running
-from handrail.engines.local.versions import Target, first_replicas, refuse_other_kinds, served, target_of
+from handrail.engines.local.sharing import judged, let_go, shared, without
+from handrail.engines.local.versions import Served, Target, first_replicas, refuse_other_kinds, served, target_of
 from handrail.serve.api import Api
 from handrail.serve.app import App, refuse_reserved
 from handrail.serve.limits import Limits
@@ -46,12 +47,13 @@ class Engine:
         return {
             "ping": self.ping, "status": self.status, "deploy": self.deploy, "delete": self.delete,
             "scale": self.scale, "rollback": self.rollback, "refresh": self.refresh, "down": self.down,
+            "traffic": self.traffic, "promote": self.promote,
         }  # fmt: skip
 
     async def restore(self) -> None:
         """Serves what was promoted last, each API for itself: one that fails is tried again later."""
-        names = self._kept.apis()
-        await asyncio.gather(*(self._restored(name) for name in names))
+        async with self._changing:
+            await asyncio.gather(*(self._restored(name) for name in self._kept.apis()))
 
     async def keep(self) -> None:
         """Scales, and tries again what failed; ends when it is cancelled."""
@@ -61,6 +63,7 @@ class Engine:
             now = time.monotonic()
             for running in list(self.running.values()):
                 self._scaled(running, now)
+                await self._judged(running)
             if now - tried > RETRY_S:
                 tried = now
                 for name in [one.name for one in self.running.values() if one.current is None]:
@@ -125,6 +128,24 @@ class Engine:
             if revision.number != running.revision:
                 spec = spec_from(revision.spec)
                 await self._updated(running, spec, self._target_again(revision), revision, say)
+        return running.status(self.url)
+
+    async def traffic(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
+        """Other shares of the traffic: canaries and shadows come, change and go."""
+        async with self._changing:
+            running = self._known(request.get("api"))
+            shares = tuple(Share(**one) for one in request["shares"])
+            await self._adjusted(running, replace(running.spec, traffic=shares))
+        return running.status(self.url)
+
+    async def promote(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
+        """The canary, or the share of that name, becomes the current version."""
+        async with self._changing:
+            running = self._known(request.get("api"))
+            share = _promoted(running.spec, request.get("version"))
+            spec = replace(without(running.spec, share.name), model=share.name)
+            target = await self._target(spec)
+            await self._updated(running, spec, target, self._proposed(spec, target), say)
         return running.status(self.url)
 
     async def refresh(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
@@ -209,15 +230,31 @@ class Engine:
         self._show(running)
 
     async def _opened(self, running: Running, target: Target) -> None:
-        spec = running.spec
-        first = served(target, spec, limits=self._limits, logs=self._place.logs, replicas=first_replicas(spec),
-                       now=time.monotonic(), role="current")  # fmt: skip
-        try:
-            await first.version.pool.open()
-        except BaseException:
-            await first.version.pool.close()
-            raise
+        first = await self._ready(target, running.spec, "current")
         running.current, running.api, running.last_error = first, Api([first.version]), None
+        await self._shared(running, running.spec)
+
+    async def _ready(self, target: Target, spec: ApiSpec, role: str) -> Served:
+        """A version that has answered its examples right."""
+        one = self._served(target, spec, role, first_replicas(spec))
+        try:
+            await one.version.pool.open()
+        except BaseException:
+            await one.version.pool.close()
+            raise
+        return one
+
+    def _served(self, target: Target, spec: ApiSpec, role: str, replicas: int) -> Served:
+        return served(target, spec, limits=self._limits, logs=self._place.logs, replicas=replicas,
+                      now=time.monotonic(), role=role)  # fmt: skip
+
+    async def _shared(self, running: Running, spec: ApiSpec) -> None:
+        """Makes the versions beside the current one what `spec.traffic` says."""
+        assert self.app is not None
+        missing = [share.name for share in spec.traffic if share.name not in running.others]
+        found = await asyncio.gather(*(asyncio.to_thread(target_of, name, self._place.home) for name in missing))
+        targets = dict(zip(missing, found, strict=True))
+        await let_go(await shared(self.app, running, spec, targets, self._ready))
 
     def _show(self, running: Running) -> None:
         """Lets requests come to an API."""
@@ -239,11 +276,10 @@ class Engine:
             self._show(running)
             return
         wanted = max(first_replicas(spec), min(running.current.version.pool.wanted, spec.autoscaling.max_replicas))
-        new = served(target, spec, limits=self._limits, logs=self._place.logs, replicas=wanted, now=time.monotonic(),
-                     role="current")  # fmt: skip
+        new = self._served(target, spec, "current", wanted)
         before = running.revision
         running.changing, running.current.role = True, "leaving"
-        running.others["\0new"] = new
+        running.coming = new
         try:
             await take_over(
                 running.api, new.version, spec, wanted, say=lambda text: say(spec.name, text),
@@ -257,13 +293,15 @@ class Engine:
         else:
             running.current, running.spec, running.digest = new, spec, target.digest
             running.revision, running.updated, running.last_error = revision.number, time.time(), None
+            await self._shared(running, spec)
         finally:
             running.changing = False
-            running.others.pop("\0new", None)
+            running.coming = None
             self._routes_changed()
 
     async def _adjusted(self, running: Running, spec: ApiSpec) -> None:
         """Takes over what needs no new processes."""
+        await self._shared(running, spec)
         kept = self._kept.propose(spec.name, spec.as_dict(), "", running.digest)
         self._kept.promote(spec.name, kept.number)
         running.spec, running.revision, running.updated = spec, kept.number, time.time()
@@ -278,10 +316,7 @@ class Engine:
         self.running.pop(running.name, None)
         self.apis.pop(running.name, None)
         self._routes_changed()
-        for one in running.served():
-            while not one.version.batcher.is_quiet:
-                await asyncio.sleep(0.02)
-            await one.version.pool.close()
+        await let_go(running.served())
 
     async def _restored(self, name: str) -> None:
         try:
@@ -297,6 +332,16 @@ class Engine:
             log.error("%s is not served: %s", name, error)
             if name in self.running:
                 self.running[name].last_error = error.problem
+
+    async def _judged(self, running: Running) -> None:
+        """A canary that does worse than the current version goes again."""
+        for name, verdict in judged(running).items():
+            if verdict.found == "worse" and not self._changing.locked():
+                async with self._changing:
+                    log.warning("%s: canary %s was rolled back: %s", running.name, name, verdict.why)
+                    await self._adjusted(running, without(running.spec, name))
+                    running.last_error = f"canary {name} was rolled back: {verdict.why}"
+                return
 
     def _scaled(self, running: Running, now: float) -> None:
         for one in running.served():
@@ -319,3 +364,12 @@ def _rescaled(spec: ApiSpec, given: Mapping[str, int]) -> Any:
     if not 0 <= low <= high <= 1000 or high < 1:
         raise HandrailError("usage", f"min_replicas {low} and max_replicas {high} do not go together", "min ≤ max")
     return replace(scaling, min_replicas=low, max_replicas=high, init_replicas=None)
+
+
+def _promoted(spec: ApiSpec, name: object) -> Share:
+    """The share that is to become the current version."""
+    canaries = [share for share in spec.traffic if (not share.shadow if name is None else share.name == name)]
+    if not canaries:
+        known = listed([share.name for share in spec.traffic]) or "none"
+        raise HandrailError("not_found", f"'{spec.name}' has no such canary", f"beside the current version: {known}")
+    return max(canaries, key=lambda share: share.weight)

@@ -6,11 +6,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from handrail.deploy.spec import ApiSpec, Share
-from handrail.deploy.traffic import Split
+from handrail.deploy.spec import ApiSpec
 from handrail.engines.local.versions import Served
-from handrail.serve.api import Api, Version
-from handrail.serve.http import Request
+from handrail.serve.api import Api
 
 
 @dataclass(eq=False)
@@ -24,6 +22,10 @@ class Running:
     current: Served | None = None
     # Canaries and shadows by the name of their share.
     others: dict[str, Served] = field(default_factory=dict)
+    # The next current version, while it takes over.
+    coming: Served | None = None
+    # How canaries began: see `sharing`.
+    trials: dict[str, Any] = field(default_factory=dict)
     changing: bool = False
     last_error: str | None = None
     updated: float = field(default_factory=time.time)
@@ -34,19 +36,7 @@ class Running:
 
     def served(self) -> list[Served]:
         """All that has replicas."""
-        return [*([self.current] if self.current else []), *self.others.values()]
-
-    def share(self, shares: tuple[Share, ...]) -> None:
-        """Shares out the requests anew among the current version and the others, which must be there."""
-        if self.api is None or self.current is None:
-            return
-        here = tuple(share for share in shares if share.name in self.others)
-        split = Split(here)
-        by_name = {name: one.version for name, one in self.others.items()}
-        current = self.current
-        answering = any(not share.shadow for share in here)
-        self.api.choose = _chooser(split, current, by_name) if answering else None
-        return
+        return [one for _, one in self._named()]
 
     def state(self) -> str:
         if self.current is None:
@@ -64,7 +54,7 @@ class Running:
         """What `handrail status` shows of it."""
         weights = {share.name: share.weight for share in self.spec.traffic}
         left = 100 - sum(share.weight for share in self.spec.traffic if not share.shadow)
-        versions = [one.status(left if one is self.current else weights.get(name, 0.0)) for name, one in self._named()]
+        versions = [one.status(weights.get(name, left if one is self.current else 0.0)) for name, one in self._named()]
         return {
             "name": self.name, "kind": self.spec.kind, "state": self.state(), "revision": self.revision,
             "url": f"{url}/{self.name}/predict", "versions": versions,
@@ -74,7 +64,8 @@ class Running:
         }  # fmt: skip
 
     def _named(self) -> list[tuple[str, Served]]:
-        return [*([("", self.current)] if self.current else []), *self.others.items()]
+        mine = [("", one) for one in (self.current, self.coming) if one is not None]
+        return [*mine, *self.others.items()]
 
     def _why_not_ready(self) -> str | None:
         if self.current is None:
@@ -85,11 +76,3 @@ class Running:
         if pool.is_asleep:
             return "asleep: the first request wakes it"
         return pool.last_failure or "its replicas are starting"
-
-
-def _chooser(split: Split, current: Served, others: dict[str, Version]) -> Any:
-    def choose(request: Request) -> Version:
-        name = split.chosen(request.headers)
-        return current.version if name is None else others[name]
-
-    return choose
