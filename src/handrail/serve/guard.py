@@ -12,7 +12,7 @@ from typing import Final
 
 from handrail.core.errors import HandrailError
 from handrail.report.html import SCRIPT_HASH
-from handrail.serve.http import Request, Response
+from handrail.serve.exchange import Request, Response
 from handrail.serve.keys import PREFIX, Key, Rate, matching, read_keys
 from handrail.serve.limits import Refused
 from handrail.serve.page import ASSETS, CSS, JS

@@ -6,65 +6,45 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
 import httptools
 import orjson
 
-from handrail.core.errors import HandrailError
-from handrail.serve.limits import GIVEN_ONCE, Limits, Refused, no_room, too_large
+from handrail.serve import limits as bounds
+from handrail.serve.exchange import JSON, Headers, Later, Request, Response
+from handrail.serve.limits import GIVEN_ONCE, Limits, Refused
+from handrail.serve.metrics import no_refusals
 
-Headers = Mapping[bytes, bytes]
-Pairs = tuple[tuple[bytes, bytes], ...]
-
-JSON: Final = b"application/json"
+__all__ = [
+    "JSON",
+    "LINGER_S",
+    "REQUEST_ID",
+    "Connection",
+    "Headers",
+    "Later",
+    "Request",
+    "Response",
+    "Shared",
+    "sweeping",
+]
 SLOWEST_BYTES_PER_S: Final = 100_000
 SWEEP_S: Final = 0.25
 LINGER_S: Final = 1.0
 # One read of the event loop may bring the end of one request and the whole head of the next.
 LARGEST_READ_BYTES: Final = 2**18
 LARGEST_LINGER_BYTES: Final = 2**22
+# The rest of a body that nobody reads: so much is passed over, and the connection goes on.
+LARGEST_REST_BYTES: Final = 2**16
 REASONS: Final = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
+# What a status says of a request that was refused by its head.
+REFUSED_FOR: Final = {401: "key", 403: "origin", 404: "path", 405: "method", 421: "host", 429: "rate"}
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-
-
-@dataclass(slots=True)
-class Request:
-    """One request, whole. `id` is what the client chose in `X-Request-Id` when that is plain, else ours."""
-
-    method: str
-    path: str
-    query: bytes
-    headers: Headers
-    body: bytes
-    client: str
-    id: bytes
-    started: float
-
-    @property
-    def wants_html(self) -> bool:
-        return b"text/html" in self.headers.get(b"accept", b"")
-
-
-class Response(NamedTuple):
-    """What is answered."""
-
-    body: bytes
-    content_type: bytes = JSON
-    status: int = 200
-    headers: Pairs = ()
-
-
-class Later(NamedTuple):
-    """An answer that is not there yet: `finish` makes the response of the future when that is done."""
-
-    future: asyncio.Future[Any]
-    finish: Callable[[asyncio.Future[Any]], Response]
 
 
 class Application(Protocol):
@@ -81,15 +61,14 @@ class Shared:
     app: Application
     limits: Limits
     request_id: Callable[[], bytes]
+    # Looks at a request as soon as its head is there: the answer of one that is refused, before its body is read.
+    admit: Callable[[Request], Response | None] | None = None
+    refusals: dict[str, int] = field(default_factory=no_refusals)
     connections: set[Connection] = field(default_factory=set)
     large_bodies: int = 0
     draining: bool = False
     # The header `date`, made anew by the sweep instead of for each answer.
     date: bytes = field(default_factory=lambda: formatdate(usegmt=True).encode())
-
-
-class _Refusal(Exception):  # noqa: N818 - it ends the parser's callback, nothing else
-    pass
 
 
 class Connection(asyncio.Protocol):
@@ -107,7 +86,6 @@ class Connection(asyncio.Protocol):
         self._keep = True
         self._is_large = False
         self._large_held = 0
-        self._refusal: Refused | None = None
         self._broken = False
         self._paused = False
         self._ending = False
@@ -128,7 +106,7 @@ class Connection(asyncio.Protocol):
         self._client = str(peer[0]) if isinstance(peer, tuple) else ""
         self._shared.connections.add(self)
         if len(self._shared.connections) > self._limits.max_connections:
-            self._refuse(no_room("too many connections"))
+            self._refuse(bounds.too_many_connections(), lingers=False)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._shared.connections.discard(self)
@@ -148,14 +126,18 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             return  # the request itself was taken; what follows it would be a protocol that is not spoken here
-        except httptools.HttpParserError:
-            self._refuse(self._refusal or _not_http())
+        except httptools.HttpParserError as error:
+            # What a callback below raised is its context.
+            self._refuse(error.__context__ if isinstance(error.__context__, Refused) else bounds.not_http())
             return
-        if self._in_head:
+        if self._in_body:
+            if self._request.refusal is not None and not self._told:
+                self._answer_early()
+        elif self._in_head:
             # What arrived of a head that is not whole yet is held by the parser, which has no bound of its own.
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.max_head_bytes + LARGEST_READ_BYTES:
-                self._refuse(_head_too_large(self._limits))
+                self._refuse(bounds.head_too_large(self._limits))
 
     def pause_writing(self) -> None:
         self._stuck = time.monotonic()
@@ -178,8 +160,7 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         self._url += url
         if len(self._url) > self._limits.max_url_bytes:
-            problem = f"an address may have {self._limits.max_url_bytes:,} bytes"
-            self._stop(Refused(414, HandrailError("too_large", problem, "send rows in the body")))
+            raise bounds.address_too_large(self._limits)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
@@ -189,51 +170,87 @@ class Connection(asyncio.Protocol):
         self._count += 1
         self._bytes += len(name) + len(value)
         if self._count > self._limits.max_headers or self._bytes > self._limits.max_head_bytes:
-            self._stop(_head_too_large(self._limits))
+            raise bounds.head_too_large(self._limits)
 
     def on_headers_complete(self) -> None:
-        parser, headers, limits = self._parser, self._headers, self._limits
+        parser, headers = self._parser, self._headers
         self._in_head = False
         self._head_bytes = 0
         # An address with a host in it would be a second opinion on which host is asked.
         if self._url[:1] != b"/" or parser.get_http_version() not in ("1.1", "1.0"):
-            self._stop(_not_http("ask for a path, such as GET /"))
+            raise bounds.not_http("ask for a path, such as GET /")
         if self._twice:
-            problem = f"the header '{self._twice.decode()}' is given twice"
-            self._stop(Refused(400, HandrailError("usage", problem, "give it once")))
+            raise bounds.given_twice(self._twice)
+        self._request = self._asked()
+        self._admit(self._request)
         declared = headers.get(b"content-length", b"0")
         # Nine digits are more than any limit; int() of a long text of digits is slow.
-        if not declared.isdigit() or len(declared) > 9 or int(declared) > limits.max_body_bytes:
-            self._stop(too_large(limits))
+        self._declared = int(declared) if declared.isdigit() and len(declared) <= 9 else 10**9
         self._in_body = True
         self._received = 0
-        if headers.get(b"expect", b"").lower() == b"100-continue":
+        if self._request.refusal is not None:
+            return
+        if self._declared > self._limits.max_body_bytes:
+            raise bounds.too_large(self._limits)
+        if self._expects():
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
-        self._parts.append(body)
         self._body_bytes += len(body)
+        if self._request.refusal is not None:
+            return  # it has its answer, whatever it says
+        self._parts.append(body)
         if self._body_bytes > self._limits.max_body_bytes:
-            self._stop(too_large(self._limits))
+            raise bounds.too_large(self._limits)
         if self._body_bytes > self._limits.large_body_bytes and not self._reads_large:
             self._hold_large()  # what came counts, not what was announced: a promise takes nobody's place
 
     def on_message_complete(self) -> None:
-        parser, parts = self._parser, self._parts
         self._in_body = False
+        if self._told:
+            return
+        request, parts = self._request, self._parts
+        request.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        request.started = time.perf_counter()
+        self._take(request, keep=self._stays())
+
+    def _asked(self) -> Request:
+        """What the head says, without a body yet."""
         path, _, query = self._url.partition(b"?")
         asked = self._headers.get(b"x-request-id")
-        request = Request(
-            parser.get_method().decode("latin-1"),
+        return Request(
+            self._parser.get_method().decode("latin-1"),
             unquote(path.decode("latin-1")) if b"%" in path else path.decode("latin-1"),
             query,
             self._headers,
-            parts[0] if len(parts) == 1 else b"".join(parts),
+            b"",
             self._client,
             asked if asked is not None and REQUEST_ID.fullmatch(asked) else self._shared.request_id(),
             time.perf_counter(),
         )
-        keep = parser.should_keep_alive() and not parser.should_upgrade()
+
+    def _admit(self, request: Request) -> None:
+        """Asks whether its head is let in, once for each request: that may use up some of what its key may ask."""
+        if self._shared.admit is not None:
+            request.refusal = self._shared.admit(request)
+            if request.refusal is not None and request.refusal.status in REFUSED_FOR:
+                self._shared.refusals[REFUSED_FOR[request.refusal.status]] += 1
+
+    def _answer_early(self) -> None:
+        """Answers what its head refused while the body is still to come. A short rest is passed over; where it is long,
+        of unknown length, or not sent before we say so, the connection ends instead."""
+        self._told = True
+        is_short = self._declared - self._body_bytes <= LARGEST_REST_BYTES
+        chunked = b"transfer-encoding" in self._headers
+        self._take(self._request, keep=is_short and not chunked and not self._expects() and self._stays())
+
+    def _expects(self) -> bool:
+        return self._headers.get(b"expect", b"").lower() == b"100-continue"
+
+    def _stays(self) -> bool:
+        return bool(self._parser.should_keep_alive() and not self._parser.should_upgrade())
+
+    def _take(self, request: Request, *, keep: bool) -> None:
         self._whole.append((request, keep, self._reads_large))
         if self._current is None and self._stuck is None:
             self._next()
@@ -249,7 +266,7 @@ class Connection(asyncio.Protocol):
         while self._whole and self._current is None and self._stuck is None and not self._ending:
             self._current, self._keep, self._is_large = self._whole.popleft()
             request = self._current
-            answer = self._shared.app(request)
+            answer = request.refusal if request.refusal is not None else self._shared.app(request)
             if type(answer) is Later:
                 self._later = answer
                 answer.future.add_done_callback(self._finished)
@@ -275,50 +292,47 @@ class Connection(asyncio.Protocol):
         self._current = None
         self._answers += 1
         closes = not self._keep or (not self._whole and (self._broken or self._shared.draining))
-        self._transport.write(_written(response, request, self._shared.date, closes=closes))
+        bare = request.method == "HEAD"
+        self._transport.write(_written(response, request.id, self._shared.date, closes=closes, bare=bare))
         self._release(self._is_large)
         self._since = time.monotonic()
         self._shared.app.answered(request, response)
         if closes:
-            self._end()
+            self._end(lingers=self._in_body or self._in_head or self._broken)
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: Refused, *, lingers: bool = True) -> None:
         """Answers what is no request, or one that is not read to its end, and closes."""
+        self._shared.refusals[refused.reason] += 1
         if self._current is not None or self._whole:
             self._broken = True  # answers to whole requests before it are due first, and are the last
             return
         request_id = self._shared.request_id()
         body = orjson.dumps(refused.error.as_dict(request_id.decode()))
-        headers = ((b"x-request-id", request_id), *refused.headers, (b"connection", b"close"))
-        head = b"".join(b"%s: %s\r\n" % pair for pair in headers)
-        start = b"%scontent-type: %s\r\ncontent-length: %d\r\n" % (REASONS[refused.status], JSON, len(body))
-        self._transport.write(start + head + b"\r\n" + body)
-        self._end()
+        response = Response(body, status=refused.status, headers=refused.headers)
+        self._transport.write(_written(response, request_id, self._shared.date, closes=True))
+        self._end(lingers=lingers)
 
-    def _end(self) -> None:
-        """No more answers. What the client still sends is thrown away for a moment: closing at once, with unread
-        bytes there, would make the kernel take back what we wrote."""
+    def _end(self, *, lingers: bool) -> None:
+        """No more answers. `lingers`: what the client still sends is thrown away for a moment; closing at once, with
+        unread bytes there, would make the kernel take back what we wrote."""
         self._ending = True
         self._whole.clear()
         self._release(self._large_held)
         self._received = 0
         self._since = time.monotonic()
-        if self._in_body or self._in_head or self._refusal is not None:
-            self._transport.resume_reading()
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
-        else:
+        if not lingers:
             self._transport.close()
-
-    def _stop(self, refused: Refused) -> None:
-        self._refusal = refused
-        raise _Refusal
+            return
+        self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
 
     # Time.
 
     def sweep(self, now: float) -> None:
         """Ends what takes too long: a head, a body, a client that does not read its answer, or one that idles."""
         if self._stuck is not None and now - self._stuck > self._limits.write_timeout_s:
+            self._shared.refusals["unread"] += 1
             self._transport.abort()
         elif self._ending:
             if now - self._since > LINGER_S:
@@ -327,10 +341,10 @@ class Connection(asyncio.Protocol):
             waited_s = now - self._since
             if self._in_body:
                 if waited_s > self._limits.body_timeout_s + self._received / SLOWEST_BYTES_PER_S:
-                    self._refuse(_too_slow())
+                    self._end(lingers=False) if self._told else self._refuse(bounds.too_slow("body"))
             elif self._head_bytes:
                 if waited_s > self._limits.head_timeout_s:
-                    self._refuse(_too_slow())
+                    self._refuse(bounds.too_slow("head"))
             elif waited_s > self._idle_s():
                 self._ending = True
                 self._transport.close()
@@ -349,11 +363,12 @@ class Connection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._body_bytes = 0
         self._reads_large = False
+        self._told = False
 
     def _hold_large(self) -> None:
         """Only some large bodies are held at a time, so that memory has a bound."""
         if self._shared.large_bodies >= self._limits.max_large_bodies:
-            self._stop(no_room("too many large bodies at a time", "try again, or send fewer rows"))
+            raise bounds.too_many_large_bodies()
         self._shared.large_bodies += 1
         self._large_held += 1
         self._reads_large = True
@@ -363,7 +378,8 @@ class Connection(asyncio.Protocol):
         self._shared.large_bodies -= large
 
 
-def _written(response: Response, request: Request, date: bytes, *, closes: bool) -> bytes:
+def _written(response: Response, request_id: bytes, date: bytes, *, closes: bool, bare: bool = False) -> bytes:
+    """An answer as it goes over the wire. `bare`: its body is measured, and left out."""
     body = response.body
     more = b"".join(b"%s: %s\r\n" % pair for pair in response.headers) if response.headers else b""
     if closes:
@@ -371,28 +387,7 @@ def _written(response: Response, request: Request, date: bytes, *, closes: bool)
     return (
         b"%scontent-type: %s\r\ncontent-length: %d\r\nx-request-id: %s\r\ndate: %s\r\n"
         b"x-content-type-options: nosniff\r\n%s\r\n%s"
-    ) % (
-        REASONS[response.status],
-        response.content_type,
-        len(body),
-        request.id,
-        date,
-        more,
-        b"" if request.method == "HEAD" else body,
-    )
-
-
-def _not_http(mend: str = "use an HTTP client") -> Refused:
-    return Refused(400, HandrailError("usage", "this is no valid HTTP/1.1", mend))
-
-
-def _too_slow() -> Refused:
-    return Refused(408, HandrailError("timeout", "the request did not arrive in time", "send it faster"))
-
-
-def _head_too_large(limits: Limits) -> Refused:
-    problem = f"at most {limits.max_headers} headers of {limits.max_head_bytes:,} bytes together"
-    return Refused(431, HandrailError("too_large", problem, "send fewer headers"))
+    ) % (REASONS[response.status], response.content_type, len(body), request_id, date, more, b"" if bare else body)
 
 
 async def sweeping(shared: Shared) -> None:

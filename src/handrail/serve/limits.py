@@ -41,13 +41,14 @@ class Limits:
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer, not a failure
-    """An error with an HTTP status, or headers, of its own."""
+    """An error with an HTTP status, or headers, of its own. `reason`: under what a connection counts it."""
 
-    def __init__(self, status: int, error: HandrailError, *headers: tuple[bytes, bytes]) -> None:
+    def __init__(self, status: int, error: HandrailError, *headers: tuple[bytes, bytes], reason: str = "") -> None:
         super().__init__(error.problem)
         self.status = status
         self.error = error
         self.headers = headers
+        self.reason = reason
 
 
 def check_host(headers: Headers, limits: Limits) -> None:
@@ -85,12 +86,51 @@ def too_large(limits: Limits) -> Refused:
     """The refusal of a body over the limit."""
     problem = f"a body may have {limits.max_body_bytes:,} bytes"
     mend = "send fewer rows at a time, or use handrail predict NAME FILE"
-    return Refused(413, HandrailError("too_large", problem, mend))
+    return Refused(413, HandrailError("too_large", problem, mend), reason="body_too_large")
 
 
-def no_room(problem: str, mend: str = "try again in a moment") -> Refused:
+def no_room(problem: str, mend: str = "try again in a moment", *, reason: str = "") -> Refused:
     """The refusal of what would be read if less were there already."""
-    return Refused(503, HandrailError("overloaded", problem, mend), (b"retry-after", b"1"))
+    return Refused(503, HandrailError("overloaded", problem, mend), (b"retry-after", b"1"), reason=reason)
+
+
+def too_many_connections() -> Refused:
+    """The refusal of one client more."""
+    return no_room("too many connections", reason="connections")
+
+
+def too_many_large_bodies() -> Refused:
+    """The refusal of one large body more: only some are held at a time."""
+    return no_room("too many large bodies at a time", "try again, or send fewer rows", reason="large_bodies")
+
+
+def not_http(mend: str = "use an HTTP client") -> Refused:
+    """The refusal of what is no request."""
+    return Refused(400, HandrailError("usage", "this is no valid HTTP/1.1", mend), reason="malformed")
+
+
+def given_twice(name: bytes) -> Refused:
+    """The refusal of a header that may be given once."""
+    error = HandrailError("usage", f"the header '{name.decode()}' is given twice", "give it once")
+    return Refused(400, error, reason="malformed")
+
+
+def address_too_large(limits: Limits) -> Refused:
+    """The refusal of an address over the limit."""
+    problem = f"an address may have {limits.max_url_bytes:,} bytes"
+    return Refused(414, HandrailError("too_large", problem, "send rows in the body"), reason="address_too_large")
+
+
+def head_too_large(limits: Limits) -> Refused:
+    """The refusal of a head over the limit."""
+    problem = f"at most {limits.max_headers} headers of {limits.max_head_bytes:,} bytes together"
+    return Refused(431, HandrailError("too_large", problem, "send fewer headers"), reason="head_too_large")
+
+
+def too_slow(part: str) -> Refused:
+    """The refusal of a request whose `part`, "head" or "body", is not whole in time."""
+    error = HandrailError("timeout", "the request did not arrive in time", "send it faster")
+    return Refused(408, error, reason=f"{part}_too_slow")
 
 
 def timeout_of(headers: Headers, limits: Limits) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +11,12 @@ SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 OUTCOMES: Final = ("answered", "refused", "failed", "left")
 PHASES: Final = ("encode", "run", "decode")
+# Why a connection, or a request, was refused before any model was asked: what was off about the connection or its
+# bytes, then what was off about a head.
+REFUSALS: Final = (
+    "connections", "malformed", "address_too_large", "head_too_large", "head_too_slow", "body_too_large",
+    "body_too_slow", "large_bodies", "unread", "host", "origin", "key", "rate", "path", "method",
+)  # fmt: skip
 
 
 class Histogram:
@@ -70,15 +76,29 @@ class Seen:
         return f'model="{self.name}",version="{self.number}"'
 
 
-def written(versions: Sequence[Seen]) -> str:
-    """All of them as Prometheus text."""
+def no_refusals() -> dict[str, int]:
+    """Counts of refusals, by reason."""
+    return dict.fromkeys(REFUSALS, 0)
+
+
+def written(versions: Sequence[Seen], refusals: Mapping[str, int] | None = None) -> str:
+    """All of them as Prometheus text, and how many were refused before a version was asked."""
     lines: list[str] = []
+    if refusals is not None:
+        lines += _refusals("handrail_refusals_total", refusals)
     for name, (kind, meaning, samples) in _FAMILIES.items():
         family = f"handrail_{name}"
         lines += [f"# HELP {family} {meaning}", f"# TYPE {family} {kind}"]
         for seen in versions:
             lines += samples(family, seen)
     return "\n".join(lines) + "\n"
+
+
+def _refusals(family: str, refusals: Mapping[str, int]) -> Iterable[str]:
+    yield f"# HELP {family} Connections and requests refused before a model was asked, by reason."
+    yield f"# TYPE {family} counter"
+    for reason, count in refusals.items():
+        yield f'{family}{{reason="{reason}"}} {count}'
 
 
 Samples = Callable[[str, Seen], Iterable[str]]

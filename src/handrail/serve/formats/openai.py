@@ -17,10 +17,10 @@ from handrail.core.field import described
 from handrail.core.signature import Signature
 from handrail.core.values import quoted
 from handrail.serve.api import Api, Version
+from handrail.serve.exchange import Response
 from handrail.serve.formats.call import Call
 from handrail.serve.formats.csv import too_many
 from handrail.serve.formats.tensors import answers_from
-from handrail.serve.http import Response
 from handrail.serve.limits import Limits, Refused
 
 ENCODINGS: Final = ("float", "base64")
