@@ -122,6 +122,7 @@ class Predictor:
     where that was agreed to.
 
     `class_name` None: PythonPredictor, ONNXPredictor, Task or, in a file with one such class, Predictor or Handler.
+    `requirements`: the file inside the project that names its packages (None: requirements.txt, if there is one).
     """
 
     path: str
@@ -136,6 +137,7 @@ class Predictor:
     log_level: str = "info"
     # Cortex's own batching hands lists to `predict`; without it one request is one call.
     server_side_batching: Batching | None = None
+    requirements: str | None = None
 
 
 @dataclass(frozen=True)
