@@ -3,6 +3,7 @@
 ARCHITECTURE.md         the tree, from the first line of each module's docstring
 docs/reference/cli.md   the help of every command
 docs/reference/errors.md  the table of error codes
+docs/reference/handrail.yaml.md, handrail.schema.json  the keys of handrail.yaml, for people and for editors
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import click
 
 from handrail.core import errors
+from handrail.deploy import schema
 from handrail.faces.cli import commands, group
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +30,8 @@ def main() -> int:
         ROOT / "ARCHITECTURE.md": architecture(),
         ROOT / "docs" / "reference" / "cli.md": command_line(),
         ROOT / "docs" / "reference" / "errors.md": error_codes(),
+        ROOT / "docs" / "reference" / "handrail.yaml.md": schema.reference(),
+        ROOT / "docs" / "reference" / schema.ADDRESS: schema.schema_text(),
     }
     late = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv:
