@@ -97,16 +97,28 @@ def watched(link: socket.socket, held: list[socket.socket], stopping: _Stopping)
 
 def detached(home: str, link: socket.socket | None, held: Sequence[socket.socket], log_descriptor: int) -> int:
     """Starts a supervisor that outlives this process and its terminal; gives its process number."""
-    numbers = [*([] if link is None else [link.fileno()]), *(one.fileno() for one in held)]
+    inherited = [*([] if link is None else [link]), *held]
     words = [home, "-1" if link is None else str(link.fileno()), *(str(one.fileno()) for one in held)]
-    process = subprocess.Popen(  # noqa: S603 - our own module, arguments as a list
-        [sys.executable, "-P", "-m", "handrail.engines.local.supervisor", *words],
-        pass_fds=numbers, stdin=subprocess.DEVNULL, stdout=log_descriptor, stderr=log_descriptor,
-        start_new_session=True, cwd="/",
-    )  # fmt: skip
-    return process.pid
+    for one in inherited:
+        one.set_inheritable(True)
+    try:
+        return os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-P", "-m", "handrail.engines.local.supervisor", *words],
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_DUP2, log_descriptor, 1),
+                (os.POSIX_SPAWN_DUP2, log_descriptor, 2),
+            ],
+            setsid=True,
+        )
+    finally:
+        for one in inherited:
+            one.set_inheritable(False)
 
 
 if __name__ == "__main__":
     os.umask(0o077)
+    os.chdir("/")
     main(*sys.argv[1:])
