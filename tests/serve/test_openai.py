@@ -92,6 +92,21 @@ def test_the_client_gets_the_vectors_that_the_model_gives(client: openai.OpenAI,
     assert plain.model == "small"
 
 
+@pytest.mark.parametrize(
+    ("texts", "wanted"),
+    [
+        ("good film", 4),  # with the marks of its begin and end
+        (["good film", "bad", ""], 4 + 3 + 2),
+        ("goodfilm, unheard-of", 2 + 5),
+        ("film " * 500, 16),  # no more than is read
+        (["bad"] * 600, 1_800),
+    ],
+)
+def test_the_client_sees_how_many_word_pieces_were_read(client: openai.OpenAI, texts: object, wanted: int) -> None:
+    usage = client.embeddings.create(model="small", input=texts).usage  # type: ignore[arg-type]
+    assert (usage.prompt_tokens, usage.total_tokens) == (wanted, wanted)
+
+
 def test_the_client_sees_the_models(client: openai.OpenAI) -> None:
     assert [one.id for one in client.models.list()] == ["small"]
     assert client.models.retrieve("small").owned_by == "handrail"
