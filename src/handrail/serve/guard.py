@@ -16,12 +16,12 @@ from handrail.serve.exchange import Request, Response
 from handrail.serve.keys import PREFIX, Key, Rate, matching, read_keys
 from handrail.serve.limits import Refused
 from handrail.serve.page import ASSETS, CSS, JS
+from handrail.serve.stamps import Stamp, stamp_of
 
 log = logging.getLogger("handrail.serve")
 
 LOOK_S: Final = 1.0
 MAX_KNOWN: Final = 1_000
-Stamp = tuple[int, int, int] | None
 
 
 class Bucket:
@@ -63,7 +63,7 @@ class Guard:
         # Python's keyed hashes are equal already, so that time tells a guesser nothing.
         self._known: dict[bytes, Bucket | None] = {}
         if path is not None:
-            self._stamp = _stamp(path)
+            self._stamp = stamp_of(path)
             self._take(read_keys(path))
 
     def admit(self, request: Request, policy: str | None) -> Response | None:
@@ -86,7 +86,7 @@ class Guard:
 
     def look(self) -> None:
         """Reads the keys again when their file changed; one that cannot be read changes nothing."""
-        if self._path is None or (stamp := _stamp(self._path)) == self._stamp:
+        if self._path is None or (stamp := stamp_of(self._path)) == self._stamp:
             return
         self._stamp = stamp
         try:
@@ -124,15 +124,6 @@ async def watching(guard: Guard) -> None:
     while True:
         await asyncio.sleep(LOOK_S)
         guard.look()
-
-
-def _stamp(path: Path) -> Stamp:
-    """What changes when a file is written or replaced; None where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _refused(problem: str, reason: str = "") -> Refused:
