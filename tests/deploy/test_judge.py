@@ -169,6 +169,14 @@ def test_before_enough_was_seen_nothing_is_said() -> None:
     assert judge(counts(50), counts(50)).found == "ok"
 
 
+def test_a_few_wide_buckets_are_enough_to_tell_what_is_many_times_as_slow() -> None:
+    bounds = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+    stable = Counts(900, 0, (0, 0, 0, 300, 600, *[0] * 9), bounds)
+    slow = Counts(100, 0, (*[0] * 6, 30, 70, *[0] * 6), bounds)
+    assert judge(stable, slow).found == "worse"
+    assert judge(stable, Counts(100, 0, (0, 0, 0, 30, 70, *[0] * 9), bounds)).found == "ok"
+
+
 def test_one_failure_is_no_proof_and_a_few_of_a_few_are() -> None:
     assert judge(counts(9), counts(1, errors=1)).found == "not_yet"
     assert judge(counts(50), counts(6, errors=5)).found == "worse"

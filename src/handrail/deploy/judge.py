@@ -89,8 +89,8 @@ NO_MORE: Final[Allowed] = (1.0, 0.0)
 # So many slow answers count as one, and so many where most of them are slow.
 TOGETHER: Final = 10
 MOST_TOGETHER: Final = 2
-# Times are looked at in steps of so many buckets: a quarter, where buckets are 5 % wide.
-EACH_BUCKET: Final = 5
+# Times that are looked at are so many times the one before, or more where buckets are wider.
+APART: Final = 1.25
 P50, P99 = 0.5, 0.99
 
 
@@ -120,9 +120,17 @@ def _is_slower(stable: Counts, canary: Counts, margins: Margins) -> bool:
     """Its latencies are seen to be longer by more than the margins, and that is hardly chance."""
     if not any(_exceeds(stable.quantile(share), canary.quantile(share), margins) for share in (P50, P99)):
         return False
-    times = stable.bounds[::EACH_BUCKET]
+    times = _apart(stable.bounds)
     found = [_evidence_of_slowness(_above(canary, _limit(time_s, margins)), _above(stable, time_s)) for time_s in times]
     return _mean([one for pair in found for one in pair]) >= -math.log(margins.chance)
+
+
+def _apart(bounds: Sequence[float]) -> list[float]:
+    found: list[float] = []
+    for bound in bounds:
+        if not found or bound >= APART * found[-1]:
+            found.append(bound)
+    return found
 
 
 def _evidence_of_slowness(canary: Seen, stable: Seen) -> tuple[float, float]:
