@@ -28,17 +28,23 @@ def project_file(example: str) -> Shape:
     return _inside("a file inside the project's folder", example, is_right=_file)
 
 
+def whole_project_file(example: str) -> Shape:
+    """A file inside the project's folder, as its whole path: for those who do not know the project."""
+    return _inside("a file inside the project's folder", example, is_right=_file, is_whole=True)
+
+
 def project_folder(example: str) -> Shape:
     """A folder inside the project's folder, as a path from there."""
     return _inside("a folder inside the project's folder", example, is_right=_folder)
 
 
-def _inside(words: str, example: str, *, is_right: Callable[[str, Path], None]) -> Shape:
+def _inside(words: str, example: str, *, is_right: Callable[[str, Path], None], is_whole: bool = False) -> Shape:
     def found(value: str, project: Path) -> str:
         relative = _relative(value)
-        _refuse_outside(value, project.absolute() / relative, project)
-        is_right(value, project.absolute() / relative)
-        return relative
+        path = project.absolute() / relative
+        _refuse_outside(value, path, project)
+        is_right(value, path)
+        return str(path) if is_whole else relative
 
     read = line(words, example=example, limit=MAX_TEXT)
     return Shape(words, read.read, {"type": "string", "pattern": f"^{INSIDE}$"}, example, found=found)

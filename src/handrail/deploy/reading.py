@@ -154,7 +154,7 @@ def _section(section: Section, node: Node, path: str, into: Reading) -> Any:
         elif not (into.allows_nothing and item.value is None and not item.broken):
             _fill(key, item, _below(path, name), values, into)
     for key in section.keys:
-        if key.is_needed and key.name not in node.value:
+        if key.is_needed and key.target not in values:
             into.tell(node.place, _below(path, key.name), f"missing; expected {key.shape.words}")
             values[key.target] = ""
     return values if section.make is None else section.make(**values)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from handrail.core.bundle import MODEL_NAME
+from handrail.core.errors import HandrailError
+from handrail.deploy.problems import SHOWN, one_line
 from handrail.deploy.spec import ApiSpec, Autoscaling, ModelFiles, Share
 
 # What the gateway itself answers at; nothing may be called so.
@@ -28,6 +30,19 @@ class Broken:
     mend: str | None = None
 
 
+def refuse_broken(specs: Sequence[ApiSpec]) -> None:
+    """For APIs that were made as values, in no file. Raises HandrailError ("usage") that lists all that is off."""
+    found = [(spec, broken) for spec in specs for broken in broken_by(spec)]
+    found += [(specs[index], broken) for index, broken in broken_together(specs)]
+    lines = [one_line(f"{spec.name}: {broken.keys[0]}: {broken.text}") for spec, broken in found]
+    if len(found) == 1:
+        broken = found[0][1]
+        raise HandrailError("usage", lines[0], broken.mend or "correct this value", field=broken.keys[0])
+    if found:
+        told = [f"{len(lines):,} things are off in these APIs:", *(f"  {line}" for line in lines[:SHOWN])]
+        raise HandrailError("usage", "\n".join(told), "correct these values")
+
+
 def broken_by(spec: ApiSpec) -> Iterator[Broken]:
     """Every rule that one API breaks."""
     yield from _name(spec)
@@ -42,8 +57,8 @@ def broken_by(spec: ApiSpec) -> Iterator[Broken]:
 
 def broken_together(specs: Sequence[ApiSpec]) -> Iterator[tuple[int, Broken]]:
     """Every rule that APIs break together, with the index of the API: no two of them have one name, path or port."""
-    yield from _twice([(spec.name, ("name",)) for spec in specs], "two APIs are called '{}'")
-    paths = [((spec.endpoint or spec.name).strip("/"), ("endpoint", "name")) for spec in specs]
+    yield from _twice([(spec.name, ("name", "model")) for spec in specs], "two APIs are called '{}'")
+    paths = [((spec.endpoint or spec.name).strip("/"), ("endpoint", "name", "model")) for spec in specs]
     names = [spec.name for spec in specs]
     for index, broken in _twice(paths, "two APIs answer at '/{}'"):
         if specs[index].endpoint is not None or names.count(names[index]) == 1:
@@ -68,8 +83,7 @@ def _name(spec: ApiSpec) -> Iterator[Broken]:
         yield Broken(("name", "model"), text, "name: reviews")
     elif spec.name in TAKEN:
         yield Broken(("name", "model"), f"'{spec.name}' is a name of Handrail's own", "choose another name")
-    endpoint = (spec.endpoint or "").strip("/").split("/")
-    if endpoint[0] in TAKEN or {".", ".."} & set(endpoint):
+    if (spec.endpoint or "").strip("/").split("/")[0] in TAKEN:
         yield Broken(("endpoint",), f"'{spec.endpoint}' is a path of Handrail's own", "choose another path")
 
 

@@ -26,7 +26,7 @@ from handrail.deploy.spec import (
 DAY_S: Final = 86400.0
 MIB: Final = 2**20
 VARIABLE: Final = r"[A-Za-z_][A-Za-z0-9_]{0,255}"
-ENDPOINT: Final = r"/?[A-Za-z0-9._-]+(?:/[A-Za-z0-9._-]+)*/?"
+ENDPOINT: Final = r"/?[A-Za-z0-9_][A-Za-z0-9._-]*(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)*/?"
 HEADER: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:: ?[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?"
 SCHEDULE: Final = rf"every {amounts.DURATION}|daily (?:[01][0-9]|2[0-3]):[0-5][0-9]"
 IDENTIFIER: Final = r"[A-Za-z_][A-Za-z0-9_]{0,199}"
@@ -343,7 +343,11 @@ API: Final = Section(
             default="the name",
         ),
         Key("port", shapes.whole(1, 65535, example=8888), "It answers at the root of this port of this machine, too."),
-        Key("keys", paths.project_file("keys.json"), "A file of keys for this API alone, written by `handrail keys`."),
+        Key(
+            "keys",
+            paths.whole_project_file("keys.json"),
+            "A file of keys for this API alone, written by `handrail keys`.",
+        ),
         Key(
             "env",
             Named(VARIABLE, shapes.variable(), "names with their texts"),

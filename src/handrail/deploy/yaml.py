@@ -1,7 +1,8 @@
 """Reads YAML 1.2 strictly, as values that know their line and column; nothing in a file can make an object or run.
 
-Only PyYAML's events are used: what a value is, is decided here. Tags, anchors, aliases, merge keys, a second document
-and keys given twice are refused. `no`, `on`, `0777`, `1_000` and `12:30:45` are texts, as YAML 1.2 has them.
+Only the events of PyYAML's parser in Python are used, which is the same everywhere: what a value is, is decided here.
+Tags, anchors, aliases, merge keys, a second document and keys given twice are refused. `no`, `on`, `0777`, `1_000` and
+`12:30:45` are texts, as YAML 1.2 has them.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ PLAINER: Final = (
     (r"found character '\t'", "a tab where YAML has blanks"),
     ("mapping values are not allowed", "a ':' where none can be; a text that holds ': ' stands in quotes"),
     ("could not find expected ':'", "a key without its ':'"),
+    ("but found ':'", "a key is missing before ':'"),
     ("but found '<block mapping start>'", "this line is indented more than those it belongs to"),
     ("expected <block end>", "this line does not line up with those above it"),
     ("expected ',' or ']'", "the list that begins here is not closed, or a ',' is missing"),
@@ -181,14 +183,14 @@ class _Reading:
             self.problems.append(Problem(self.events.here(), "an escape that stands for no character"))
         return None
 
-    def _only_document(self) -> Node | None:
-        root = None
+    def _only_document(self) -> Node:
+        root: Node | None = None
         while not isinstance(event := self._next(), StreamEndEvent):
             if isinstance(event, NodeEvent):
                 root = self._node(event, 0)
             elif isinstance(event, DocumentStartEvent):
                 self._check_start(event, is_first=root is None)
-        return root
+        return root or Node(None, Place(1, 1))
 
     def _next(self) -> Event:
         event: Event = self.events.get_event()  # type: ignore[no-untyped-call]
@@ -252,7 +254,7 @@ class _Reading:
     def _key(self, event: Event, depth: int) -> str | None:
         """The text of a key; None, with a problem noted, where it is none."""
         before = len(self.problems)
-        self._node(event, depth + 1)
+        node = self._node(event, depth + 1)
         if len(self.problems) > before:
             return None
         if not isinstance(event, ScalarEvent):
@@ -262,15 +264,16 @@ class _Reading:
             said = "merge keys are not allowed" if event.value else "a key is missing before ':'"
             self._tell(_start(event), said, "write the keys themselves")
             return None
-        return event.value
+        return node.written
 
     def _scalar(self, event: ScalarEvent, allowed: bool) -> Node:
-        value, said = (event.value, None) if event.style else _resolved(event.value)
-        if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
-            said = "an escape that stands for half a character"
+        text, said = _joined(event.value)
+        value: Any = text
+        if not event.style and said is None:
+            value, said = _resolved(text)
         if said is not None:
             self._tell(_start(event), said, "write it in quotes, if it is a text")
-        return Node(value, _start(event), event.value, broken=not allowed or said is not None)
+        return Node(value, _start(event), text, broken=not allowed or said is not None)
 
     def _tell_twice(self, key: str, first: Place | None, again: Place) -> None:
         line = first.line if first else again.line
@@ -278,6 +281,16 @@ class _Reading:
 
     def _tell(self, place: Place, text: str, mend: str) -> None:
         self.problems.append(Problem(place, text, mend))
+
+
+def _joined(text: str) -> tuple[str, str | None]:
+    """A text whose escapes may be halves of characters, as in JSON, and what is off with it."""
+    if not any("\ud800" <= char <= "\udfff" for char in text):
+        return text, None
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le"), None
+    except UnicodeDecodeError:
+        return "", "an escape that stands for half a character"
 
 
 def _resolved(text: str) -> tuple[bool | int | float | str | None, str | None]:
