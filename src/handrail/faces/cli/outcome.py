@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -73,7 +74,8 @@ def told(error: HandrailError, *, as_object: bool) -> int:
     place = f" ({error.where})" if error.where else ""
     lines = [f"error: {error.problem}{place}", f"hint: {error.mend}"]
     with contextlib.suppress(OSError, ValueError):
-        print("\n".join(line.replace("\n", "\\n") for line in lines), file=sys.stderr, flush=True)
+        # Only lines that are indented go on: what a file or a name holds cannot begin one that looks like ours.
+        print("\n".join(re.sub(r"\n(?!  )", r"\\n", line) for line in lines), file=sys.stderr, flush=True)
     if as_object:
         with contextlib.suppress(OSError, ValueError):
             print(as_json(error.as_dict()), flush=True)
