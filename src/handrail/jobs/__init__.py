@@ -1,0 +1,1 @@
+"""Batch, async and tasks: kept in SQLite, done by processes of their own, no broker."""

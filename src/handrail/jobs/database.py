@@ -1,0 +1,171 @@
+"""The SQLite file that jobs live in: how it is opened, changed in steps, and what its troubles are called."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from handrail.core.errors import HandrailError
+from handrail.core.files import disk_errors
+from handrail.store.home import free_bytes, refuse_file
+
+DATABASE: Final = "jobs.db"
+WAIT_S: Final = 10.0
+# Requests of others stand in it.
+PRIVATE_MODE: Final = 0o600
+# With less free than this, what SQLite calls an I/O error is a full disk.
+FULL_BYTES: Final = 2**20
+
+Connection = sqlite3.Connection
+
+
+def opened(home: Path) -> Connection:
+    """A connection to `HOME/jobs.db`, of the newest shape; what is committed survives a loss of power.
+
+    Raises HandrailError when it is damaged, unreadable or of a newer Handrail.
+    """
+    path = home / DATABASE
+    refuse_file(home)
+    with disk_errors(home):
+        home.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_MODE))
+    with database_errors(path):
+        database = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
+        try:
+            _write_ahead(database)
+            database.execute("pragma synchronous = full")
+            database.row_factory = sqlite3.Row
+            migrate(database)
+        except BaseException:
+            database.close()
+            raise
+    return database
+
+
+def is_there(home: Path) -> bool:
+    """Whether there ever was a job: who only looks makes no database."""
+    return (home / DATABASE).is_file()
+
+
+@contextlib.contextmanager
+def writing(database: Connection) -> Iterator[Connection]:
+    """All that happens in the block, or nothing of it; nobody else writes meanwhile."""
+    begin, commit, rollback = ("begin immediate", "commit", "rollback")
+    if database.in_transaction:  # a part of something larger
+        begin, commit, rollback = ("savepoint part", "release part", "rollback to part")
+    with database_errors(_path_of(database)):
+        database.execute(begin)
+        try:
+            yield database
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):  # what rolled back by itself, on a full disk, is no trouble twice
+                database.execute(rollback)
+            raise
+        database.execute(commit)
+
+
+@contextlib.contextmanager
+def database_errors(path: Path) -> Iterator[None]:
+    """Turns what SQLite says into an error with a mend."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _problem(error, path) from error
+
+
+def migrate(database: Connection) -> None:
+    """Brings an older shape up to the newest, one numbered step after the other."""
+    (version,) = database.execute("pragma user_version").fetchone()
+    if version > len(MIGRATIONS):
+        problem = f"the jobs are of shape {version}; this Handrail knows {len(MIGRATIONS)}"
+        raise HandrailError("bundle", problem, "pip install --upgrade handrail")
+    while version < len(MIGRATIONS):
+        database.execute("begin immediate")
+        # Somebody else may have taken this step while we waited.
+        (version,) = database.execute("pragma user_version").fetchone()
+        if version < len(MIGRATIONS):
+            MIGRATIONS[version](database)
+            version += 1
+            database.execute(f"pragma user_version = {version}")
+        database.execute("commit")
+
+
+def _write_ahead(database: Connection) -> None:
+    """Sets the journal's mode. SQLite does not wait for others here, even where it was told to, so we do."""
+    end = time.monotonic() + WAIT_S
+    while True:
+        try:
+            database.execute("pragma journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _path_of(database: Connection) -> Path:
+    return Path(database.execute("pragma database_list").fetchone()[2])
+
+
+def _problem(error: sqlite3.DatabaseError, path: Path) -> HandrailError:
+    said = str(error)
+    if not isinstance(error, sqlite3.OperationalError) or "no such" in said:
+        mend = f"move it away, then try again: mv {path} {path}.damaged (jobs that were not done are lost)"
+        return HandrailError("bundle", f"the database of jobs is damaged: {said}", mend, where=str(path))
+    if "locked" in said or "busy" in said:
+        mend = "wait for the other command to end, then try again"
+        return HandrailError("conflict", f"the database of jobs is not to be had: {said}", mend, where=str(path))
+    if "full" in said or ("I/O" in said and free_bytes(path.parent) < FULL_BYTES):
+        mend = "free some space, or set HANDRAIL_HOME to a folder on another disk"
+        return HandrailError("environment", "the disk is full", mend, where=str(path))
+    mend = "set HANDRAIL_HOME to a folder you may write"
+    return HandrailError("environment", f"cannot use the database of jobs: {said}", mend, where=str(path))
+
+
+def _jobs_and_chunks(database: Connection) -> None:
+    database.execute(
+        "create table jobs (number integer primary key, id text not null unique, kind text not null, api text not null,"
+        " state text not null, detail text not null default '', asked text not null, key text, digest text,"
+        " place text not null, owner text, timeout_s real, workers integer not null, rows integer,"
+        " created real not null, started real, ended real, output text, mark text)"
+    )
+    database.execute("create unique index jobs_by_key on jobs (kind, api, key) where key is not null")
+    database.execute(
+        "create table chunks (job text not null, position integer not null, rows integer not null,"
+        " source integer not null, first integer not null, bytes integer not null, skip integer not null,"
+        " state text not null, worker text, tries integer not null default 0, kills integer not null default 0,"
+        " said text not null default '', dead integer not null default 0, seconds real not null default 0,"
+        " primary key (job, position)) without rowid"
+    )
+    # What a worker looks for, in the order in which it takes it.
+    database.execute(
+        "create index chunks_free on chunks (job, tries, position) where worker is null and state != 'done'"
+    )
+    database.execute("create index chunks_held on chunks (job, worker) where worker is not null")
+
+
+def _requests(database: Connection) -> None:
+    database.execute(
+        "create table requests (number integer primary key, id text not null unique, api text not null,"
+        " state text not null, body blob not null, headers text not null, key text, digest text, webhook text,"
+        " tries integer not null default 0, next real not null default 0, status integer, content_type text,"
+        " result blob, created real not null, ended real)"
+    )
+    database.execute("create unique index requests_by_key on requests (api, key) where key is not null")
+    database.execute("create index requests_by_state on requests (state, next)")
+    database.execute(
+        "create table deliveries (number integer primary key, about text not null, url text not null,"
+        " body blob not null, tries integer not null default 0, next real not null, state text not null,"
+        " said text not null default '', created real not null)"
+    )
+    database.execute("create index deliveries_by_state on deliveries (state, next)")
+    database.execute("create table schedules (api text primary key, schedule text not null, last real not null)")
+
+
+MIGRATIONS: list[Callable[[Connection], None]] = [_jobs_and_chunks, _requests]
