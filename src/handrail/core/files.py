@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from handrail.core.errors import HandrailError
+from handrail.core.failpoints import reached
 
 FILE_MODE = 0o644
 FOLDER_MODE = 0o755
@@ -44,9 +45,12 @@ def write_bytes(path: Path, content: bytes, mode: int = FILE_MODE) -> None:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
+                reached("write.unsynced")
                 os.fsync(file.fileno())
             Path(draft).chmod(mode)
+            reached("write.synced")
             Path(draft).replace(path)
+            reached("write.renamed")
         except BaseException:
             with contextlib.suppress(OSError):
                 Path(draft).unlink()
@@ -90,7 +94,9 @@ def remove_folder(path: Path) -> None:
     """Takes the name away first, then the content, so that a crash leaves no half of a folder under its name."""
     with disk_errors(path):
         grave = Path(tempfile.mkdtemp(dir=path.parent, prefix=".gone-"))
+        reached("remove_folder.begun")
         path.rename(grave / "it")
+        reached("remove_folder.renamed")
         sync_folder(path.parent)
     shutil.rmtree(grave, ignore_errors=True)
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from handrail.core.bundle import MODEL_NAME, strict_json, to_json
 from handrail.core.errors import HandrailError
+from handrail.core.failpoints import reached
 from handrail.core.files import read_limited, remove_folder, write_bytes
 
 MAX_BYTES: Final = 2**20
@@ -89,7 +90,9 @@ class Deployments:
         """Writes the next revision down. It is not served before it is promoted."""
         number = max(self.numbers(api), default=0) + 1
         revision = Revision(api, number, spec, folder, digest, time.time())
+        reached("propose.begun")
         write_bytes(self._path(api, number), to_json(revision.as_dict()))
+        reached("propose.written")
         return revision
 
     def promote(self, api: str, number: int) -> None:
@@ -97,8 +100,11 @@ class Deployments:
         before = self.promoted(api)
         if before and before[-1] == number:
             return
+        reached("promote.begun")
         write_bytes(self.folder / api / "promoted.json", to_json({"promoted": [*before, number][-KEPT:]}))
+        reached("promote.written")
         self._sweep(api)
+        reached("promote.swept")
 
     def before(self, api: str) -> int | None:
         """The revision that a rollback goes to: the one that was served before the last."""
@@ -109,6 +115,7 @@ class Deployments:
 
     def remove(self, api: str) -> None:
         """Forgets an API, all its revisions too."""
+        reached("remove.begun")
         if (self.folder / api).is_dir():
             remove_folder(self.folder / api)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from handrail.core.errors import HandrailError
+from handrail.core.failpoints import reached
 from handrail.deploy.rolling import next_step
 from handrail.deploy.spec import ApiSpec
 from handrail.serve.api import Api, Version
@@ -38,7 +39,9 @@ async def take_over(
         await _rolled_back(api, old, new, before)
         raise
     api.choose = None
+    reached("rollout.closing")
     await old.pool.close()
+    reached("rollout.closed")
 
 
 async def _rolled(
@@ -56,14 +59,19 @@ async def _rolled(
             new.pool.wanted = step.replicas
             if old.pool.ready == 0 and api.current is old:
                 api.switch(new)
+            reached("rollout.opening")
             await new.pool.open()
+            reached("rollout.opened")
             promote()
             opened = True
             _share_out(api, old, new)
         elif step.do == "start":
             new.pool.resize(new.pool.wanted + step.replicas)
+            reached("rollout.started")
         elif step.do == "stop":
+            reached("rollout.stopping")
             await _stopped(api, old, new, step.replicas)
+            reached("rollout.stopped")
         elif time.monotonic() - since > spec.limits.ready_s:
             raise HandrailError("environment", _why_not(new, wanted), f"see handrail logs {spec.name}")
         else:
@@ -109,6 +117,7 @@ async def _stopped(api: Api, old: Version, new: Version, replicas: int) -> None:
 
 
 async def _rolled_back(api: Api, old: Version, new: Version, replicas: int) -> None:
+    reached("rollout.failed")
     old.batcher.wanting = old.pool.wake
     if old.pool.wanted < replicas:
         old.pool.resize(replicas)
@@ -120,6 +129,7 @@ async def _rolled_back(api: Api, old: Version, new: Version, replicas: int) -> N
     if new.signature.as_dict() == old.signature.as_dict():
         old.batcher.take_from(new.batcher)
     await new.pool.close()
+    reached("rollout.back")
 
 
 def _why_not(new: Version, wanted: int) -> str:
