@@ -13,6 +13,7 @@ from handrail.core.errors import HandrailError
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 BACKLOG: Final = 2048
+PRIVATE_BACKLOG: Final = 100
 
 
 def private_folder() -> Path | None:
@@ -60,3 +61,13 @@ def _not_bound(host: str, port: int, error: Exception) -> HandrailError:
     return HandrailError(
         "usage", f"port {port} cannot be used: {error}", "choose another, or let one be picked: --port 0"
     )
+
+
+def bound(path: Path) -> socket.socket:
+    """A socket that listens at this path, which only this user can reach: its folder is theirs alone."""
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listening.bind(str(path))
+    path.chmod(0o600)
+    listening.listen(PRIVATE_BACKLOG)
+    return listening

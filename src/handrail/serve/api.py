@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from handrail.serve.http import Request
 from handrail.serve.limits import Limits
 from handrail.serve.metrics import Metrics, Seen
 from handrail.serve.pool import Pool
+from handrail.serve.quantiles import Recent
 
 # Which version answers a request that asks for none.
 Choose = Callable[[Request], "Version"]
@@ -37,6 +38,7 @@ class Version:
     check: Check
     served_as: str | None = None
     limits: Limits | None = None
+    recent: Recent = field(default_factory=Recent)
     # Told of every answer; given a copy of every request. Both are none of the caller's business and never raise.
     watch: Watch | None = None
     copy: Copy | None = None

@@ -153,7 +153,9 @@ class App:
                 else:
                     later = Later(future, lambda done: self._finish(request, version, call, done))
         except Exception as error:
-            metrics.count(_outcome(error), time.perf_counter() - request.started)
+            taken_s = time.perf_counter() - request.started
+            metrics.count(_outcome(error), taken_s)
+            version.recent.observe(_status_of(error), taken_s)
             raise _with_retry_after(error, version) from None
         metrics.in_flight += 1
         return later
@@ -174,7 +176,10 @@ class App:
             except Exception as error:
                 outcome = _outcome(error)
                 response = failure(_with_retry_after(error, version), request.id, plain=_wants_plain(request))
-        metrics.count(outcome, time.perf_counter() - request.started)
+        taken_s = time.perf_counter() - request.started
+        metrics.count(outcome, taken_s)
+        if outcome != "left":
+            version.recent.observe(response.status, taken_s)
         return response
 
     def _index(self, request: Request) -> Response:
@@ -299,6 +304,12 @@ def _outcome(error: Exception) -> str:
     if not isinstance(error, HandrailError | Refused):
         return "failed"
     return "failed" if getattr(error, "code", "") in ("bug", "timeout") else "refused"
+
+
+def _status_of(error: Exception) -> int:
+    if isinstance(error, Refused):
+        return error.status
+    return error.http_status if isinstance(error, HandrailError) else 500
 
 
 def _not_allowed(route: Route, method: str) -> Refused:

@@ -84,8 +84,8 @@ class Batcher:
 
     def __init__(self, metrics: Metrics, batching: Batching | None = None, pack: Pack = orjson.dumps) -> None:
         self._metrics = metrics
-        self._batching = batching or Batching()
-        self._cost = Cost(self._batching.max_batch_size)
+        self.batching = batching or Batching()
+        self._cost = Cost(self.batching.max_batch_size)
         self._pack = pack
         self._queue: deque[Work] = deque()
         self._waiting_rows = 0
@@ -104,13 +104,13 @@ class Batcher:
         Raises HandrailError ("overloaded") when too much waits already, or more than can be answered in `timeout_s`.
         """
         queue = self._queue
-        limit = self._batching.max_in_flight
+        limit = self.batching.max_in_flight
         if limit is not None and self._metrics.in_flight >= limit:
             self._metrics.refused += 1
             raise HandrailError("overloaded", f"{limit} requests are under way already", "try again in 1 s")
         if queue and (
-            self._waiting_rows + len(rows) > self._batching.max_waiting_rows
-            or len(queue) >= self._batching.max_waiting
+            self._waiting_rows + len(rows) > self.batching.max_waiting_rows
+            or len(queue) >= self.batching.max_waiting
             or self.wait_s(len(rows)) > PATIENCE * timeout_s
         ):
             self._metrics.refused += 1
@@ -158,7 +158,7 @@ class Batcher:
         if batch:
             self._measure(batch, header, time.perf_counter() - sent)
             self._hand_out(batch, header["failed"], parted(payload, header["rows"]))
-        if self._batching.batch_interval_s:
+        if self.batching.batch_interval_s:
             self._plan()
         else:
             self._pump()
@@ -247,7 +247,7 @@ class Batcher:
 
     def _patience_s(self) -> float:
         """How long the first in the queue still waits for others to travel with."""
-        interval_s = self._batching.batch_interval_s
+        interval_s = self.batching.batch_interval_s
         if not interval_s or self._waiting_rows >= self._cost.best_rows:
             return 0.0
         return max(0.0, self._queue[0].queued + interval_s - time.perf_counter())

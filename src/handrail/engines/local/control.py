@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
@@ -21,14 +21,11 @@ Say = Callable[[str, str], None]
 Verb = Callable[[Mapping[str, Any], Say], Awaitable[dict[str, Any]]]
 
 
-async def listening(path: Path, verbs: Mapping[str, Verb]) -> asyncio.Server:
-    """Answers with these verbs at this path. Only this user can reach it: its folder is theirs alone."""
-    path.unlink(missing_ok=True)
-    server = await asyncio.start_unix_server(
-        lambda reader, writer: _asked(reader, writer, verbs), path=str(path), limit=MAX_LINE_BYTES
+async def answering(listening: socket.socket, verbs: Mapping[str, Verb]) -> asyncio.Server:
+    """Answers with these verbs whoever comes to this socket."""
+    return await asyncio.start_unix_server(
+        lambda reader, writer: _asked(reader, writer, verbs), sock=listening, limit=MAX_LINE_BYTES
     )
-    path.chmod(0o600)
-    return server
 
 
 async def _asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, verbs: Mapping[str, Verb]) -> None:
@@ -68,10 +65,3 @@ async def _answered(line: bytes, verbs: Mapping[str, Verb], say: Say) -> dict[st
 def _write(writer: asyncio.StreamWriter, message: Mapping[str, Any]) -> None:
     if not writer.is_closing():
         writer.write(json.dumps(message).encode() + b"\n")
-
-
-def remove(path: Path, inode: int) -> None:
-    """Takes the socket's name away, unless another engine has made its own there."""
-    with contextlib.suppress(OSError):
-        if path.stat().st_ino == inode:
-            path.unlink()

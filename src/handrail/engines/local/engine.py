@@ -6,10 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.core.failpoints import reached
+from handrail.deploy.plan import Actual, Desired, Step, plan
 from handrail.deploy.spec import ApiSpec, Share, spec_from
 from handrail.engines.local.control import Say, Verb
 from handrail.engines.local.place import Place
@@ -24,6 +26,10 @@ from handrail.store.deployments import Deployments, Revision
 
 TICK_S: Final = 0.25
 RETRY_S: Final = 10.0
+DONE: Final = {
+    "create": "deployed", "update": "updated", "adjust": "adjusted", "delete": "deleted",
+    "keep": "nothing to do: it is as asked",
+}  # fmt: skip
 
 log = logging.getLogger("handrail.engine")
 
@@ -53,6 +59,7 @@ class Engine:
     async def restore(self) -> None:
         """Serves what was promoted last, each API for itself: one that fails is tried again later."""
         async with self._changing:
+            reached("restore.begun")
             await asyncio.gather(*(self._restored(name) for name in self._kept.apis()))
 
     async def keep(self) -> None:
@@ -88,16 +95,21 @@ class Engine:
         """Makes APIs what these specs say. One that fails keeps what it had, and does not keep others from theirs."""
         specs = [spec_from(plain) for plain in request["apis"]]
         async with self._changing:
+            reached("deploy.begun")
             targets = await asyncio.gather(*(self._target(spec) for spec in specs))
+            reached("deploy.resolved")
             steps = self._steps(specs, targets, prune=bool(request.get("prune")))
             if request.get("dry_run"):
-                return {"steps": steps, "apis": []}
+                return {"steps": [asdict(step) for step in steps], "apis": []}
             by_name = {spec.name: (spec, target) for spec, target in zip(specs, targets, strict=True)}
             failed = [await self._taken(step, by_name, say) for step in steps]
         for error in failed:
             if error is not None:
                 raise error
-        return {"steps": steps, "apis": [self.running[spec.name].status(self.url) for spec in specs]}
+        return {
+            "steps": [asdict(step) for step in steps],
+            "apis": [self.running[spec.name].status(self.url) for spec in specs],
+        }
 
     async def delete(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
         """Serves an API no more; what is in flight is answered first."""
@@ -125,6 +137,7 @@ class Engine:
             if number is None:
                 raise HandrailError("not_found", f"'{running.name}' has no revision before this one", "deploy one")
             revision = self._kept.revision(running.name, int(number))
+            reached("rollback.begun")
             if revision.number != running.revision:
                 spec = spec_from(revision.spec)
                 await self._updated(running, spec, self._target_again(revision), revision, say)
@@ -175,38 +188,25 @@ class Engine:
     def _target_again(self, revision: Revision) -> Target:
         return target_of(str(revision.spec["model"]), self._place.home)
 
-    def _steps(self, specs: list[ApiSpec], targets: list[Target], *, prune: bool) -> list[dict[str, Any]]:
-        steps: list[dict[str, Any]] = []
-        for spec, target in zip(specs, targets, strict=True):
-            running = self.running.get(spec.name)
-            if running is None or running.current is None:
-                steps.append({"do": "create", "api": spec.name, "why": []})
-            elif running.spec == spec and running.digest == target.digest:
-                steps.append({"do": "keep", "api": spec.name, "why": []})
-            else:
-                steps.append({"do": "update", "api": spec.name, "why": []})
-        if prune:
-            steps += [{"do": "delete", "api": name, "why": []} for name in self.running if name not in
-                      {spec.name for spec in specs}]  # fmt: skip
-        return steps
+    def _steps(self, specs: list[ApiSpec], targets: list[Target], *, prune: bool) -> list[Step]:
+        desired = [Desired(spec, target.digest) for spec, target in zip(specs, targets, strict=True)]
+        actual = [Actual(one.spec, one.digest, one.state()) for one in self.running.values()]
+        return plan(desired, actual, prune)
 
-    async def _taken(
-        self, step: Mapping[str, Any], wanted: Mapping[str, tuple[ApiSpec, Target]], say: Say
-    ) -> HandrailError | None:
+    async def _taken(self, step: Step, wanted: Mapping[str, tuple[ApiSpec, Target]], say: Say) -> HandrailError | None:
         """One step; the error it ended with."""
-        name, do = str(step["api"]), step["do"]
+        name = step.api
         try:
-            if do == "delete":
+            if step.do == "delete":
                 await self._removed(self.running[name])
-            elif do == "create":
+            elif step.do == "create":
+                await self._created(*wanted[name], say)
+            elif step.do == "adjust":
+                await self._adjusted(self.running[name], wanted[name][0])
+            elif step.do == "update":
                 spec, target = wanted[name]
-                await self._created(spec, target, say)
-            elif do != "keep":
-                spec, target = wanted[name]
-                revision = self._proposed(spec, target)
-                await self._updated(self.running[name], spec, target, revision, say)
-            say(name, {"create": "deployed", "update": "updated", "adjust": "adjusted", "delete": "deleted"}.get(
-                str(do), "nothing to do: it is as asked"))  # fmt: skip
+                await self._updated(self.running[name], spec, target, self._proposed(spec, target), say)
+            say(name, DONE[step.do])
         except HandrailError as error:
             if name in self.running:
                 self.running[name].last_error = error.problem
@@ -222,12 +222,15 @@ class Engine:
         running = Running(spec, revision.number, target.digest)
         try:
             await self._opened(running, target)
+            reached("create.opened")
         except BaseException:
             if not self._kept.promoted(spec.name):
                 self._kept.remove(spec.name)
             raise
         self._kept.promote(spec.name, revision.number)
+        reached("create.promoted")
         self._show(running)
+        reached("create.shown")
 
     async def _opened(self, running: Running, target: Target) -> None:
         first = await self._ready(target, running.spec, "current")
@@ -293,7 +296,9 @@ class Engine:
         else:
             running.current, running.spec, running.digest = new, spec, target.digest
             running.revision, running.updated, running.last_error = revision.number, time.time(), None
+            reached("update.sharing")
             await self._shared(running, spec)
+            reached("update.done")
         finally:
             running.changing = False
             running.coming = None
@@ -301,22 +306,27 @@ class Engine:
 
     async def _adjusted(self, running: Running, spec: ApiSpec) -> None:
         """Takes over what needs no new processes."""
+        reached("adjust.begun")
         await self._shared(running, spec)
+        reached("adjust.shared")
         kept = self._kept.propose(spec.name, spec.as_dict(), "", running.digest)
         self._kept.promote(spec.name, kept.number)
         running.spec, running.revision, running.updated = spec, kept.number, time.time()
         for one in running.served():
-            one.scaler.settings = spec.autoscaling
+            one.adjust(spec, self._limits)
             low, high = spec.autoscaling.min_replicas, spec.autoscaling.max_replicas
             pool = one.version.pool
             pool.resize(max(low, min(high, pool.wanted)))
 
     async def _removed(self, running: Running) -> None:
         self._kept.remove(running.name)
+        reached("delete.forgotten")
         self.running.pop(running.name, None)
         self.apis.pop(running.name, None)
         self._routes_changed()
+        reached("delete.hidden")
         await let_go(running.served())
+        reached("delete.done")
 
     async def _restored(self, name: str) -> None:
         try:
@@ -326,7 +336,9 @@ class Engine:
             spec = spec_from(revision.spec)
             running = self.running.setdefault(name, Running(spec, revision.number, revision.digest))
             target = await asyncio.to_thread(self._target_again, revision)
+            reached("restore.resolved")
             await self._opened(running, target)
+            reached("restore.opened")
             self._show(running)
         except HandrailError as error:
             log.error("%s is not served: %s", name, error)

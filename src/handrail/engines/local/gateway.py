@@ -1,4 +1,4 @@
-"""The gateway of the engine: `python -m handrail.engines.local.gateway HOME LINK FD…`, started by the supervisor.
+"""The engine's gateway: `python -m handrail.engines.local.gateway HOME LINK CONTROL FD…`, started by the supervisor.
 
 It serves on the sockets it is given, answers at the control socket, and starts another supervisor when its own dies.
 """
@@ -39,7 +39,7 @@ RESTORE_S: Final = 10.0
 log = logging.getLogger("handrail.engine")
 
 
-def main(home: str, link: str, *descriptors: str) -> None:
+def main(home: str, link: str, control_at: str, *descriptors: str) -> None:
     """Serves until it is told to stop."""
     os.umask(0o077)
     os.environ["HANDRAIL_HOME"] = home
@@ -47,15 +47,19 @@ def main(home: str, link: str, *descriptors: str) -> None:
     place = Place(Path(home))
     sockets = [socket.socket(fileno=int(one)) for one in descriptors]
     with place.locked("gateway.lock", wait_s=LOCK_S), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Gateway(place, socket.socket(fileno=int(link)), sockets).run())
+        linked, asked = socket.socket(fileno=int(link)), socket.socket(fileno=int(control_at))
+        runner.run(Gateway(place, linked, asked, sockets).run())
 
 
 class Gateway:
     """The engine behind its sockets."""
 
-    def __init__(self, place: Place, link: socket.socket, sockets: list[socket.socket]) -> None:
+    def __init__(
+        self, place: Place, link: socket.socket, control_at: socket.socket, sockets: list[socket.socket]
+    ) -> None:
         self._place = place
         self._link = link
+        self._control = control_at
         self._sockets = sockets
 
     async def run(self) -> None:
@@ -69,8 +73,7 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, engine.ended.set)
         tasks = [asyncio.create_task(one) for one in (self._supervised(engine), sweeping(shared), watching(guard))]
-        asked = await control.listening(self._place.control, engine.verbs())
-        inode = self._place.control.stat().st_ino
+        asked = await control.answering(self._control.dup(), engine.verbs())
         try:
             restoring = asyncio.create_task(engine.restore())
             await asyncio.wait([restoring], timeout=RESTORE_S)
@@ -88,8 +91,8 @@ class Gateway:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._place.control.unlink(missing_ok=True)
             asked.close()
-            control.remove(self._place.control, inode)
             await engine.close()
             with contextlib.suppress(OSError):
                 self._link.setblocking(True)
@@ -111,7 +114,7 @@ class Gateway:
                 self._link.close()
                 ours, theirs = socket.socketpair()
                 with theirs:
-                    pid = detached(str(self._place.home), theirs, self._sockets, 2)
+                    pid = detached(str(self._place.home), theirs, [self._control, *self._sockets], 2)
                 self._link = ours
                 log.warning("the supervisor died; %s took its place", pid)
                 await asyncio.sleep(1.0)
@@ -119,7 +122,7 @@ class Gateway:
     def hold(self, sockets: list[socket.socket]) -> None:
         """Other sockets to listen on: the supervisor holds them, too."""
         self._sockets = sockets
-        socket.send_fds(self._link, [HOLD], [one.fileno() for one in sockets])
+        socket.send_fds(self._link, [HOLD], [one.fileno() for one in (self._control, *sockets)])
 
 
 if __name__ == "__main__":

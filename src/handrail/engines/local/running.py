@@ -59,9 +59,22 @@ class Running:
             "name": self.name, "kind": self.spec.kind, "state": self.state(), "revision": self.revision,
             "url": f"{url}/{self.name}/predict", "versions": versions,
             "ready": sum(one["ready"] for one in versions), "wanted": sum(one["wanted"] for one in versions),
-            "in_flight": sum(one["in_flight"] for one in versions), "last_error": self.last_error,
+            "in_flight": sum(one["in_flight"] for one in versions),
+            "latency_ms": self._latency_ms(), "codes": self._codes(), "last_error": self.last_error,
             "why_not_ready": self._why_not_ready(), "updated": self.updated,
         }  # fmt: skip
+
+    def _latency_ms(self) -> dict[str, float] | None:
+        """Of the current version: what most of those who ask find."""
+        found = self.current.version.recent.quantiles() if self.current is not None else None
+        return None if found is None else {name: round(seconds * 1000, 3) for name, seconds in found.items()}
+
+    def _codes(self) -> dict[str, int]:
+        total = {"2xx": 0, "4xx": 0, "5xx": 0}
+        for one in self.served():
+            for code, count in one.version.recent.codes().items():
+                total[code] = total.get(code, 0) + count
+        return total
 
     def _named(self) -> list[tuple[str, Served]]:
         mine = [("", one) for one in (self.current, self.coming) if one is not None]

@@ -88,7 +88,9 @@ def share_out(app: App, running: Running, shares: tuple[Share, ...]) -> None:
     for name, version in [("", current), *versions.items()]:
         version.copy = None if name in shadows else copy
     running.trials = {
-        share.name: Trial(counts_of(current), counts_of(versions[share.name])) for share in here if not share.shadow
+        share.name: Trial(current.recent.counts(), versions[share.name].recent.counts())
+        for share in here
+        if not share.shadow
     }
 
 
@@ -96,9 +98,9 @@ def judged(running: Running) -> dict[str, Verdict]:
     """How each canary does beside the current version, since it began."""
     if running.current is None:
         return {}
-    stable = counts_of(running.current.version)
+    stable = running.current.version.recent.counts()
     return {
-        name: judge(stable.since(trial.stable), counts_of(running.others[name].version).since(trial.canary))
+        name: judge(stable.since(trial.stable), running.others[name].version.recent.counts().since(trial.canary))
         for name, trial in running.trials.items()
     }
 
@@ -106,14 +108,6 @@ def judged(running: Running) -> dict[str, Verdict]:
 def without(spec: ApiSpec, name: str) -> ApiSpec:
     """The same with one share less."""
     return replace(spec, traffic=tuple(share for share in spec.traffic if share.name != name))
-
-
-def counts_of(version: Version) -> Counts:
-    """What a version has answered so far."""
-    metrics = version.metrics
-    requests = metrics.outcomes["answered"] + metrics.outcomes["failed"]
-    histogram = metrics.request_s
-    return Counts(requests, metrics.outcomes["failed"], tuple(histogram.counts), (*histogram.bounds, 60.0))
 
 
 async def let_go(served: list[Served]) -> None:

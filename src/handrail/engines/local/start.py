@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
-import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,13 +12,12 @@ from handrail.core.bundle import strict_json, to_json
 from handrail.core.errors import HandrailError
 from handrail.core.events import Tell, quiet
 from handrail.core.files import disk_errors, read_limited, write_bytes
-from handrail.core.sockets import LOOPBACK, listening_at
+from handrail.core.sockets import LOOPBACK, bound, listening_at
 from handrail.engines.local.client import ask, is_running
 from handrail.engines.local.place import Place
 from handrail.engines.local.supervisor import detached
 
 START_S: Final = 30.0
-LOOK_S: Final = 0.01
 HOST: Final = "127.0.0.1"
 PORT: Final = 8080
 MAX_BYTES: Final = 2**16
@@ -41,10 +40,10 @@ def ensure_running(
         port = wanted["port"] if port is None else port
         if host not in LOOPBACK:
             _refuse_open(host, place)
-        with listening_at(host, port) as listening:
+        with listening_at(host, port) as listening, bound(place.control) as control:
             write_bytes(place.settings, to_json({"host": host, "port": listening.getsockname()[1]}))
-            pid = _detached(place, listening)
-        return _up(place, pid)
+            _detached(place, [control, listening])
+        return _up(place)
 
 
 def settings_of(place: Place) -> dict[str, Any]:
@@ -72,34 +71,23 @@ def _refuse_open(host: str, place: Place) -> None:
     refuse_open_door(host, keys_at(None))
 
 
-def _detached(place: Place, listening: socket.socket) -> int:
+def _detached(place: Place, sockets: list[socket.socket]) -> None:
     with disk_errors(place.engine_log):
         place.logs.mkdir(parents=True, exist_ok=True)
         log = os.open(place.engine_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        return detached(str(place.home.resolve()), None, [listening], log)
+        detached(str(place.home.resolve()), None, sockets, log)
     finally:
         os.close(log)
 
 
-def _up(place: Place, pid: int) -> dict[str, Any]:
-    begun = time.monotonic()
+def _up(place: Place) -> dict[str, Any]:
+    """Waits for the gateway: its control socket takes the question before it is there."""
     size = place.engine_log.stat().st_size
-    while time.monotonic() - begun < START_S:
-        if is_running(place):
-            return ask(place, {"do": "ping"})
-        if _is_gone(pid):
-            break
-        time.sleep(LOOK_S)
+    with contextlib.suppress(HandrailError):
+        return ask(place, {"do": "ping"}, timeout_s=START_S)
     said = _last_words(place.engine_log, size)
     raise HandrailError("environment", f"the engine did not start{said}", f"see {place.engine_log}")
-
-
-def _is_gone(pid: int) -> bool:
-    try:
-        return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:
-        return False
 
 
 def _last_words(log: Path, since: int) -> str:

@@ -48,6 +48,12 @@ class Served:
         self.scaler.observe(now, metrics.in_flight, came - self.came)
         self.came = came
 
+    def adjust(self, spec: ApiSpec, limits: Limits) -> None:
+        """Takes over what needs no new processes."""
+        self.scaler.settings = spec.autoscaling
+        self.version.batcher.batching = batching_of(spec)
+        self.version.limits = replace(limits, answer_timeout_s=spec.limits.timeout_s)
+
     def status(self, weight: float) -> dict[str, Any]:
         """A version as `handrail status` shows it."""
         pool, version = self.version.pool, self.version
