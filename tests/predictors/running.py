@@ -18,6 +18,7 @@ from handrail.predictors.project import snapshot
 from handrail.serve.forkserver import FORK, STOP
 from handrail.serve.formats.predictor import packed
 from handrail.serve.messages import Unframer, framed, parted
+from handrail.serve.output import VARIABLE
 from handrail.serve.predictor_replica import command_of
 
 JSON = {"content-type": "application/json"}
@@ -102,11 +103,11 @@ class Running:
     def __init__(self, folder: Path, command: Sequence[str] | None, environment: Mapping[str, str], log: Path) -> None:
         self.control, theirs = socket.socketpair()
         self.control.settimeout(TIMEOUT_S)
-        self.log = log
         with theirs, log.open("ab") as file:
             arguments = [*(command or command_of()), str(folder), str(theirs.fileno()), "", "0"]
+            told = {**os.environ, VARIABLE: str(log), **environment}
             self.process = subprocess.Popen(
-                arguments, pass_fds=[theirs.fileno()], env={**os.environ, **environment}, stdout=file, stderr=file
+                arguments, pass_fds=[theirs.fileno()], env=told, stdin=subprocess.DEVNULL, stdout=file, stderr=file
             )
         self._unframer = Unframer()
         self._news: list[dict[str, Any]] = []
@@ -139,9 +140,6 @@ class Running:
         finally:
             for one in sockets:
                 one.close()
-
-    def logged(self) -> str:
-        return self.log.read_text(encoding="utf-8", errors="replace")
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -178,6 +176,12 @@ def not_ready(project: Path, spec: Mapping[str, Any] | None = None) -> dict[str,
         assert replica.said["ready"] is False
         found: dict[str, Any] = replica.said["error"]
         return found
+
+
+def logged(project: Path) -> list[str]:
+    """What the replicas of a project printed, without the times and processes in front."""
+    lines = (project.parent / "replicas.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    return [line.split(" ", 2)[-1] for line in lines]
 
 
 def silent(connection: socket.socket, for_s: float = 0.1) -> bool:

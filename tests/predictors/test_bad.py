@@ -12,7 +12,17 @@ import pytest
 
 from handrail.core.errors import HandrailError
 from handrail.predictors.project import snapshot
-from tests.predictors.running import JSON, Running, answering, not_ready, request, running, spec_of, write_project
+from tests.predictors.running import (
+    JSON,
+    Running,
+    answering,
+    logged,
+    not_ready,
+    request,
+    running,
+    spec_of,
+    write_project,
+)  # fmt: skip
 from tests.serve.served import is_up, until
 
 GOOD = "class PythonPredictor:\n    def predict(self, payload):\n        return payload"
@@ -72,6 +82,17 @@ def test_a_project_that_does_not_start_leaves_others_at_work(tmp_path: Path) -> 
     with answering(good) as replica:
         not_ready(write_project(tmp_path / "bad", "1 / 0"))
         assert replica.ask(b"1").body == b"1"
+
+
+def test_a_crash_of_a_library_is_in_the_log_with_its_line(tmp_path: Path) -> None:
+    code = "import ctypes\nclass PythonPredictor:\n    def predict(self):\n        ctypes.string_at(0)"
+    with running(write_project(tmp_path / "iris", code)) as started, started.replica() as replica:
+        replica.send([request()])
+        with pytest.raises(EOFError):
+            replica.received()
+        assert started.news()["forked"] == replica.said["pid"]
+        assert started.news()["status"] == -signal.SIGSEGV
+    assert any("predictor.py" in line and "line 4 in predict" in line for line in logged(tmp_path / "iris"))
 
 
 # Memory.

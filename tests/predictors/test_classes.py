@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 
 from handrail.deploy.spec import ModelFiles
-from tests.predictors.running import JSON, answering, not_ready, request, running, silent, spec_of, write_project
+from tests.predictors.running import (
+    JSON,
+    answering,
+    logged,
+    not_ready,
+    request,
+    running,
+    silent,
+    spec_of,
+    write_project,
+)
 
 
 def replied(project: Path, body: bytes = b"1", **spec: Any) -> Any:
@@ -163,7 +173,7 @@ def test_the_log_is_json_from_the_level_on_that_was_asked_for(tmp_path: Path) ->
     """
     with answering(write_project(tmp_path / "iris", code), spec_of(log_level="warning")) as replica:
         replica.ask(b"5")
-    lines = (tmp_path / "replicas.log").read_text().splitlines()
+    lines = logged(tmp_path / "iris")
     first, second = (json.loads(line) for line in lines if line.startswith("{"))
     assert (first["message"], first["levelname"], first["accuracy"]) == ("seen 5", "WARNING", 0.97)
     assert second["message"] == "mine"

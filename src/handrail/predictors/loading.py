@@ -72,7 +72,7 @@ def _guarded(act: Callable[[], Any], words: str, project: Path, limit: int) -> A
     except BaseException as error:
         print_traceback(error, project)
         if ran_out(error):
-            raise out_of_memory(limit, " while it started") from None
+            raise out_of_memory(limit, while_starting=True) from None
         raise start_failed(error, words, project) from None
 
 

@@ -12,7 +12,7 @@ from handrail.core.errors import HandrailError
 
 # Without a limit of its own a replica is stopped before it takes the machine's last.
 SHARE: Final = 0.8
-# The system ends replicas before the gateway when memory runs out all the same.
+# The gateway has 0.
 OOM_SCORE: Final = "300"
 SPARE_BYTES: Final = 16 * 2**20
 CGROUP: Final = Path("/sys/fs/cgroup/memory.max")
@@ -35,6 +35,12 @@ def limit_memory(mem: int | None) -> int:
         limit = min(limit, hard)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    _go_first()
+    return limit
+
+
+def _go_first() -> None:
+    """Tells the system to end this process before others when memory runs out all the same."""
     with contextlib.suppress(OSError):
         # A setting of the kernel that looks like a file.
         descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
@@ -42,7 +48,6 @@ def limit_memory(mem: int | None) -> int:
             os.write(descriptor, OOM_SCORE.encode())
         finally:
             os.close(descriptor)
-    return limit
 
 
 def _own_bytes() -> int:
@@ -69,7 +74,9 @@ def ran_out(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | OSError) and any(sign in str(error)[:2000].lower() for sign in SIGNS)
 
 
-def out_of_memory(limit: int, when: str = "") -> HandrailError:
+def out_of_memory(limit: int, *, while_starting: bool = False) -> HandrailError:
     """The error for it, with the number."""
+    when = " while it started" if while_starting else ""
     problem = f"the replica ran out of memory{when} (limit {limit / 2**20:,.0f} MB)"
-    return HandrailError("environment", problem, "send less at a time, or raise compute.mem", field="mem")
+    mend = "raise compute.mem" if while_starting else "send less at a time, or raise compute.mem"
+    return HandrailError("environment", problem, mend, field="mem")

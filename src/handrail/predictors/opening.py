@@ -26,7 +26,7 @@ def opened(settings: Settings, here: Path, *, job: Mapping[str, Any] | None = No
     os.environ.update({"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", **settings.env})
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+            stream.reconfigure(line_buffering=True)
     log_as_json(settings.log_level)
     stand_in()
     return loaded(settings, here, job=job, limit=limit)

@@ -8,6 +8,7 @@ builds the class, and says that it is ready, or why it is not. A replica ends wh
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -64,6 +65,7 @@ def serve(settings: Settings, workplaces: Workplaces, connections: Sequence[sock
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
     here = workplaces.enter()
+    faulthandler.enable()  # a crash of a library says in the log where it was
     # A child that the user's code forks must neither answer for us nor keep our sockets open.
     os.register_at_fork(after_in_child=lambda: _close(connections))
     try:
