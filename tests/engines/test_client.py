@@ -151,6 +151,15 @@ def test_what_listens_to_events_may_fail_in_its_own_way(place: Place, saying: Sa
         ask(place, {"do": "deploy"}, hear)
 
 
+def test_a_question_is_asked_again_when_the_gateway_is_replaced(home: Path, place: Place) -> None:
+    answers: list[list[Any]] = [[], [{"result": {"apis": []}}]]
+    with engine_saying(home, lambda request: answers.pop(0)):
+        assert ask(place, {"do": "status"}) == {"apis": []}
+    answers = [[], [{"result": {}}]]
+    with engine_saying(home, lambda request: answers.pop(0)), pytest.raises(HandrailError, match="went away"):
+        ask(place, {"do": "deploy"})
+
+
 def test_two_ask_at_once(place: Place, saying: Saying) -> None:
     saying({"result": {"pid": 1}})
     found: list[Any] = []
