@@ -1,0 +1,186 @@
+"""How deployed APIs stand: as a table, as the lines of one API, and a request that works."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from handrail.core.errors import HandrailError, printable
+from handrail.faces.cli.printing import (
+    counted,
+    one_line,
+    put,
+    put_heading,
+    put_table,
+    size_words,
+    width_of_terminal,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Standing = Mapping[str, Any]
+LONGEST_EXAMPLE = 300
+ROOMY = 100
+# Where no terminal reads, nothing is cut or wrapped.
+WIDE = 200
+STYLES = {"live": "green", "degraded": "red", "failed": "red", "updating": "yellow", "starting": "yellow"}
+HEADINGS = ("\napi", "\nstate", "\nversion", "\nready", "in\nflight", "p50\nms", "p90\nms", "p99\nms", "\n2xx", "\n4xx",
+            "\n5xx", "\nupdated")  # fmt: skip
+WORDS = ("api", "state", "version", "updated")
+AGES = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+
+def drawn(url: str, apis: Sequence[Standing], said: str = "", width: int | None = None) -> RenderableType:
+    """The table of all APIs; it fits into eighty columns. What is wrong with one stands below."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    gap = 2 if (width or width_of_terminal()) >= ROOMY else 1
+    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, title_justify="left")
+    table.title = Text(printable(url))
+    for heading in HEADINGS:
+        is_word = heading.strip() in WORDS
+        table.add_column(heading, justify="left" if is_word else "right", no_wrap=heading != "\nupdated")
+    for api in apis:
+        name, state, *figures = cells_of(api)
+        styled = Text(state, style=STYLES.get(state, ""))
+        table.add_row(Text(name, no_wrap=True, overflow="ellipsis"), styled, *map(Text, figures))
+    below = [Text(line, style="red") for api in apis for line in complaints(api)]
+    return Group(table, *below, *([Text(printable(said))] if said else []))
+
+
+def cells_of(api: Standing) -> list[str]:
+    """The cells of an API, in the order of the headings."""
+    latency, codes = api.get("latency_ms") or {}, api.get("codes") or {}
+    return [
+        one_line(api["name"]),
+        one_line(api["state"]),
+        "\n".join(_part(version) for version in api.get("versions", ())) or "–",
+        f"{api['ready']}/{api['wanted']}",
+        f"{api['in_flight']:,}",
+        *(short(latency.get(name)) for name in ("p50", "p90", "p99")),
+        *(f"{codes.get(name, 0):,}" for name in ("2xx", "4xx", "5xx")),
+        ago(api["updated"]),
+    ]
+
+
+def _part(version: Standing) -> str:
+    """`3`, `4 canary 10 %`: what of the traffic a version gets, where that is not all."""
+    number, role, weight = one_line(version["version"]), version["role"], version["weight"]
+    if role == "current":
+        return number if weight >= 100 else f"{number} {weight:g} %"
+    return f"{number} {one_line(role)}" if role == "leaving" else f"{number} {one_line(role)} {weight:g} %"
+
+
+def complaints(api: Standing) -> list[str]:
+    """Lines that say why an API is not ready, and what went wrong last."""
+    said = (("why_not_ready", "is not ready"), ("last_error", "last error"))
+    return [f"{one_line(api['name'])} {words}: {one_line(api[key])}" for key, words in said if api.get(key)]
+
+
+def put_all(answer: Standing) -> None:
+    """All APIs as a table on stdout."""
+    from rich.console import Console
+
+    if not answer["apis"]:
+        put(f"nothing is deployed at {answer['url']}: handrail deploy NAME")
+        return
+    width = width_of_terminal() if sys.stdout.isatty() else WIDE
+    console = Console(highlight=False, width=width)
+    with console.capture() as captured:
+        console.print(drawn(answer["url"], answer["apis"], width=width))
+    for line in captured.get().splitlines():
+        print(line.rstrip())
+
+
+def put_one(api: Standing, home: Path) -> None:
+    """Everything about one API on stdout."""
+    put(f"{api['name']}: {api['state']}, revision {api['revision']}, updated {ago(api['updated'])}")
+    put_table([("  answers at", api["url"]), *(("  !", line) for line in complaints(api))])
+    put_heading("versions")
+    put_table([_heads(), *(_version_cells(api, one) for one in api["versions"])], header=True)
+    put_heading("requests")
+    put_table([("  in flight", f"{api['in_flight']:,}"), *_requests(api)])
+    if api.get("monitoring"):
+        put_heading("predictions")
+        put_table([(f"  {name}", _plain(value)) for name, value in api["monitoring"].items()])
+    line = request_for(api, home)
+    if line:
+        put_heading("try")
+        put(f"  {line}")
+
+
+def _heads() -> tuple[str, ...]:
+    return ("  version", "role", "share", "ready", "in flight", "waiting", "memory", "restarts", "last failure")
+
+
+def _version_cells(api: Standing, one: Standing) -> tuple[str, ...]:
+    return (
+        f"  {named(api, one)}", one["role"], f"{one['weight']:g} %", f"{one['ready']}/{one['wanted']}",
+        f"{one['in_flight']:,}", f"{one['waiting']:,}", size_words(one["memory_bytes"]), str(one["restarts"]),
+        one["last_failure"] or "–",
+    )  # fmt: skip
+
+
+def named(api: Standing, version: Standing) -> str:
+    """`reviews@3`, by the model's name where that is another one."""
+    return one_line(version.get("model") or f"{api['name']}@{version['version']}")
+
+
+def _requests(api: Standing) -> list[tuple[str, str]]:
+    latency, codes = api.get("latency_ms") or {}, api.get("codes") or {}
+    times = ", ".join(f"{name} {short(value)} ms" for name, value in latency.items() if value is not None)
+    counts = ", ".join(f"{count:,} {name}" for name, count in codes.items())
+    return [(f"  {word}", text) for word, text in (("took", times), ("answered", counts)) if text]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(one)}" for key, one in value.items())
+    return f"{value:,.6g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
+def request_for(api: Standing, home: Path) -> str | None:
+    """A curl line that the API answers; None where no example of a short input is known."""
+    from handrail.store.deployments import Deployments
+
+    served = Deployments(home).served(api["name"])
+    row = None if served is None or not served.spec.get("model") else _example(str(served.spec["model"]), home)
+    if row is None or len(row) > LONGEST_EXAMPLE:
+        return None
+    return f"curl {api['url']} --json {shlex.quote(row)}"
+
+
+def _example(model: str, home: Path) -> str | None:
+    """The shortest of a model's own examples."""
+    from handrail.model import load
+
+    try:
+        found = load(Path(model) if "/" in model else model, home=home)
+        rows = [example["input"] for example in found.examples] or [found.signature.sample_row()]
+    except HandrailError:
+        return None
+    return min((json.dumps(row, ensure_ascii=False) for row in rows), key=len)
+
+
+def short(value: float | None) -> str:
+    """A figure in few places."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if value >= 100 or value == 0 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def ago(moment: float, now: float | None = None) -> str:
+    """`3 minutes ago`."""
+    passed = int((time.time() if now is None else now) - moment)
+    for unit_s, word in AGES:
+        if passed >= unit_s:
+            return f"{counted(passed // unit_s, word)} ago"
+    return "just now"

@@ -1,0 +1,101 @@
+"""`handrail up`: starts the engine with all that is deployed, now or with every start of the machine."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from handrail.core.errors import HandrailError
+from handrail.faces.cli.options import once, shared, whole
+from handrail.faces.cli.printing import put, put_json, say
+
+UNIT = """\
+# Written by `handrail up --install`. It starts what is deployed whenever this user's services start.
+[Unit]
+Description=Handrail: prediction APIs
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+Environment={home}
+ExecStart={up}
+ExecStop={down}
+TimeoutStopSec=90
+
+[Install]
+WantedBy=default.target
+"""
+
+
+@click.command("up", epilog="Example: handrail up --install")
+@once("--host", metavar="HOST", help="The address to listen on (default: as before, else 127.0.0.1).")
+@once("--port", read=whole(0, 65_535, "8080"), metavar="PORT", help="The port (default: as before, else 8080).")
+@click.option("--install", is_flag=True, help="Write a service of systemd, so that it starts with the machine.")
+@shared
+def command(host: str | None, port: int | None, install: bool, as_json: bool) -> None:
+    """Start the engine, and with it all that is deployed. It survives the terminal."""
+    from handrail.deployments import up
+    from handrail.faces.cli.drawing import tell_plainly
+
+    if install:
+        _install(host, port, as_json)
+        return
+    answer, ran = up(host=host, port=port, tell=tell_plainly)
+    if as_json:
+        put_json({"changed": not ran, **answer})
+        return
+    names = ", ".join(api["name"] for api in answer["apis"]) or "nothing is deployed yet"
+    put(f"the engine {'runs already' if ran else 'is up'} at {answer['url']}: {names}")
+
+
+def _install(host: str | None, port: int | None, as_json: bool) -> None:
+    from handrail.core.files import write_text
+    from handrail.store.home import default_home
+
+    options = [*(["--host", host] if host else []), *(["--port", str(port)] if port is not None else [])]
+    path = _unit_folder() / "handrail.service"
+    text = unit(default_home(), options)
+    changed = not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text
+    if changed:
+        write_text(path, text)
+    commands = ["systemctl --user enable --now handrail", "loginctl enable-linger"]
+    if as_json:
+        put_json({"changed": changed, "unit": str(path), "commands": commands})
+        return
+    put(f"{path} {'is written' if changed else 'is as it should be already'}")
+    say("to start it now and whenever you log in:   " + commands[0])
+    say("to start it before anybody logs in, too:   " + commands[1])
+
+
+def unit(home: Path, options: list[str]) -> str:
+    """The text of the service. Raises HandrailError for a path that cannot stand in one."""
+    program = [sys.executable, "-m", "handrail"]
+    for word in (str(home), *program, *options):
+        if not word.isprintable():
+            problem = f"a service file cannot hold the path '{word}'"
+            raise HandrailError("environment", problem, "set HANDRAIL_HOME to a folder with a plain name")
+    start, stop = ([*program, "up", *options], [*program, "down"])
+    return UNIT.format(
+        home=_quoted(f"HANDRAIL_HOME={home}"),
+        up=" ".join(_quoted(word).replace("$", "$$") for word in start),
+        down=" ".join(_quoted(word).replace("$", "$$") for word in stop),
+    )
+
+
+def _quoted(word: str) -> str:
+    """A word as systemd reads it: between quotation marks where it needs them, and no percent sign means a setting."""
+    text = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return text if word == shlex.quote(word) else f'"{text}"'
+
+
+def _unit_folder() -> Path:
+    given = os.environ.get("XDG_CONFIG_HOME", "")
+    try:
+        base = Path(given) if given.startswith("/") else Path.home() / ".config"
+    except RuntimeError:
+        raise HandrailError("environment", "there is no home directory", "set XDG_CONFIG_HOME to a folder") from None
+    return base / "systemd" / "user"
