@@ -14,13 +14,12 @@ from handrail.data.look import Look, look_at
 from handrail.data.read import read_table
 from handrail.data.table import Table
 from handrail.model import Model, load
-from handrail.store import Store, check_name
+from handrail.store import Store
 from handrail.store.runs import held
 from handrail.tasks import Fitted, Job, Plan
 from handrail.training.asked import (
     checked_order,
     machine,
-    name_for,
     options_asked,
     plan_lines,
     problem_of,
@@ -28,16 +27,17 @@ from handrail.training.asked import (
     refuse_too_large,
     without_gaps,
 )
-from handrail.training.findings import drawn, findings
+from handrail.training.findings import drawn, findings, profiled
 from handrail.training.parts import set_apart
 from handrail.training.publishing import example_rows, manifest_of, replayed
+from handrail.training.rows import Question, rows_of
 from handrail.training.run import Deadline, run_key, stopping_on_interrupt
 
 __all__ = ["train"]
 
 
 def train(
-    source: object,
+    source: object = None,
     *,
     target: str | None = None,
     name: str | None = None,
@@ -58,13 +58,16 @@ def train(
     tell: Tell = quiet,
     resume: bool = True,
     time_s: float | str | None = None,
+    from_feedback: str | None = None,
 ) -> Model:
     """A model of `target`, learnt from a file, a DataFrame or rows, scored on rows it never saw, saved as `name@N`.
 
     What is not given is decided from the data and told with its reason. `time` ("60s", "5m", or seconds; `time_s` is
     the same) limits the whole act; `trials` fits that many candidates instead, and then the same seed gives the same
     bytes. `test` is a file of its own to score with; `test_share=0` learns from all rows and scores by
-    cross-validation; `time_column` tests on what is later there. The first Ctrl-C keeps the best so far.
+    cross-validation; `time_column` tests on what is later there. `from_feedback` names an API: its inputs
+    that were kept, with the right answers that came later, are learnt from alone, or after the rows of `source`. The
+    first Ctrl-C keeps the best so far.
 
     Raises:
         HandrailError: in one sentence, with what to type; nothing is left behind.
@@ -72,11 +75,14 @@ def train(
     started = clocks.monotonic()
     order = checked_order(effort, time, trials, seed, time_s=time_s)
     store = Store(home, tell=tell)
-    called = name_for(source) if name is None else check_name(name)
-    table = read_table(source, header=header, separator=separator)
+    table, called, question = rows_of(
+        source, from_feedback, Question(target, kinds, task), store.home,
+        name=name, header=header, separator=separator,
+    )  # fmt: skip
     look = look_at(
-        table, target=target, kinds=kinds, problem=problem_of(task), group=group, time=time_column, missing=missing
-    )
+        table, target=question.target, kinds=question.kinds, problem=problem_of(question.task), group=group,
+        time=time_column, missing=missing,
+    )  # fmt: skip
     table = answered(without_words(table, missing), look)
     if test is not None:
         test = answered(without_words(read_table(test, header=header, separator=separator), missing), look)
@@ -90,7 +96,8 @@ def train(
     for note in parts.notes:
         tell(Warned(note))
     asked = options_asked(order, kinds=kinds, task=task, test=test, test_share=test_share, group=group,
-                          time_column=time_column, missing=missing, header=header, separator=separator)  # fmt: skip
+                          time_column=time_column, missing=missing, header=header, separator=separator,
+                          from_feedback=from_feedback)  # fmt: skip
     deadline = Deadline(plan.time_s, started)
     with held(store.run(run_key(look, parts, order, plan))) as run:
         if not resume:
@@ -109,6 +116,7 @@ def train(
             scores = replayed(model, parts.replay, fitted)
             files = {**fitted.files, "examples.json": to_json(example_rows(model, parts.replay, scores))}
             report = findings(model, parts, scores, fitted, table.notes, deadline, asked=asked)
+            files |= profiled(model, parts, scores, fitted)
             write_bundle(draft, manifest, {**files, **drawn(report)})
             model.check()
             published = store.publish(draft, called)

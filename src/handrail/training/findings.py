@@ -21,6 +21,8 @@ from handrail.tasks import Fitted
 from handrail.training.parts import Parts
 from handrail.training.publishing import json_cell
 from handrail.training.run import Deadline
+from handrail.watch.profile import MEMBER as PROFILE
+from handrail.watch.profile import profile_of
 
 MOST_IMPORTANCE_ROWS = 500
 MOST_MISTAKES = 10
@@ -79,6 +81,33 @@ def findings(
 def drawn(report: dict[str, Any]) -> dict[str, bytes]:
     """The members of a bundle that hold the report: for programs and for people."""
     return {"report.json": to_json(report), "report.html": draw(report).encode("utf-8")}
+
+
+def profiled(model: Model, parts: Parts, scores: np.ndarray, fitted: Fitted) -> dict[str, bytes]:
+    """The member of a bundle that later rows are compared with: counts of the training rows, and of what the model
+    answers to rows that it never saw."""
+    look, (_, judged_scores) = parts.look, _judged(parts, scores, fitted)
+    target = _truths(look, parts.train.columns[look.target])
+    profile = profile_of(model.signature, parts.train.columns, target, _answers(look, judged_scores))
+    return {PROFILE: profile.as_bytes()}
+
+
+def _truths(look: Look, cells: Sequence[Cell]) -> list[Any]:
+    if look.problem == "multilabel":
+        return [parts_of(cell, look.label_separator) for cell in cells]
+    found: list[Any] = look.target_field.parse_column(cells).tolist()
+    return found
+
+
+def _answers(look: Look, scores: np.ndarray) -> list[Any]:
+    """What is said where these are the scores: a number, a label, or several."""
+    if look.problem == "regression":
+        return [float(value) for value in scores[:, 0]]
+    if look.problem == "multilabel":
+        return [
+            [label for label, is_said in zip(look.labels, row, strict=True) if is_said] for row in scores >= SAID_FROM
+        ]
+    return [look.labels[place] for place in scores.argmax(axis=1)]
 
 
 def _judged(parts: Parts, scores: np.ndarray, fitted: Fitted) -> tuple[Table, np.ndarray]:

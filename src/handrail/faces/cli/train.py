@@ -34,7 +34,7 @@ def effort_of(option: str, text: str) -> str:
 
 
 @click.command("train", epilog="Example: handrail train churn.csv --target Churn --time 5m")
-@click.argument("file")
+@click.argument("file", required=False)
 @once("--target", metavar="COLUMN", help="The column to predict; chosen for you when left out.")
 @once("--name", metavar="NAME", help="What the model is called; made of the file's name when left out.")
 @click.option("--kind", "kinds", multiple=True, metavar="COLUMN=KIND", help=f"Take a column as {', '.join(KINDS)}.")
@@ -50,14 +50,17 @@ def effort_of(option: str, text: str) -> str:
 @click.option("--missing", multiple=True, metavar="WORD", help="A word that means: no value. May be repeated.")
 @click.option("--header/--no-header", default=None, help="Whether the first row names the columns.")
 @once("--separator", metavar="CHARACTER", help="What stands between cells: ',' ';' tab.")
+@once("--from-feedback", metavar="NAME", help="Learn from an API's kept inputs and right answers, alone or after FILE.")
 @click.option("--fresh", is_flag=True, help="Begin anew where a run was cut off.")
 @shared
-def command(file: str, kinds: tuple[str, ...], fresh: bool, as_json: bool, **given: Any) -> None:
+def command(file: str | None, kinds: tuple[str, ...], fresh: bool, as_json: bool, **given: Any) -> None:
     """Learn from a CSV, JSON lines, Parquet or Excel FILE and save a scored model.
 
     Column kinds, target, task and an honest test are decided from the rows and told with their reasons. The first
     Ctrl-C keeps the best so far.
     """
+    if file is None and given["from_feedback"] is None:
+        raise HandrailError("usage", "FILE is missing", "handrail train --help", field="file")
     refuse_missing_packages()
     import handrail
     from handrail.faces.cli.drawing import drawn
