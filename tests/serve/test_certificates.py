@@ -91,6 +91,7 @@ def test_the_next_connection_is_shown_the_new_certificate(
     put(made[kind], files)
     assert [certificate.look(), certificate.look(), certificate.look()] == [False, True, False]
     assert shown(certificate.context, name=name) == der(made[kind])
+    assert certificate.content == tuple(file.read_bytes() for file in made[kind])
 
 
 def test_a_key_of_another_kind_leaves_nothing_of_the_old_one(files: Files, made: dict[str, Files]) -> None:

@@ -21,14 +21,16 @@ MAX_PEM_BYTES: Final = 2**20
 class Certificate:
     """A certificate with its chain, and its private key, in two PEM files.
 
-    `context` stays the same while the server runs. Connections that begin after `look` saw new files are shown the new
-    certificate; those that are open go on with theirs. Raises HandrailError that names the file which is off.
+    `context` stays the same while the server runs; `content` is what the two files held when they were read.
+    Connections that begin after `look` saw new files are shown the new certificate; those that are open go on with
+    theirs. Raises HandrailError that names the file which is off.
     """
 
     def __init__(self, certificate: Path, key: Path) -> None:
         self.files = (certificate, key)
         self._read = self._seen = self._stamps()
         self.context = self._newest = tls_context(certificate, key)
+        self.content = self._contents()
         # Loading a new key into the context in use would leave a key of another kind beside it, and clients might be
         # shown the old certificate until it ends; so each connection is given the newest context as it begins.
         self.context.sni_callback = self._give
@@ -46,8 +48,12 @@ class Certificate:
         except HandrailError as error:
             log.error("the certificate stays as it was: %s (%s)", error.problem, error.where)
             return False
+        self.content = self._contents()
         log.info("a new certificate is shown: %s", self.files[0])
         return True
+
+    def _contents(self) -> tuple[bytes, bytes]:
+        return self.files[0].read_bytes(), self.files[1].read_bytes()
 
     def _stamps(self) -> tuple[Stamp, Stamp]:
         return stamp_of(self.files[0]), stamp_of(self.files[1])
