@@ -119,6 +119,11 @@ class Deployments:
         if (self.folder / api).is_dir():
             remove_folder(self.folder / api)
 
+    def sweep(self) -> None:
+        """Takes away what a process that was killed has half written."""
+        for draft in [*self.folder.glob("*/.draft-*"), *self.folder.glob("*/revisions/.draft-*")]:
+            draft.unlink(missing_ok=True)
+
     def _sweep(self, api: str) -> None:
         """Old revisions go, unless a rollback may want them."""
         wanted = {*self.promoted(api), *self.numbers(api)[-KEPT:]}

@@ -59,6 +59,7 @@ class Engine:
     async def restore(self) -> None:
         """Serves what was promoted last, each API for itself: one that fails is tried again later."""
         async with self._changing:
+            self._kept.sweep()
             reached("restore.begun")
             await asyncio.gather(*(self._restored(name) for name in self._kept.apis()))
 
