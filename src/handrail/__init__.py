@@ -3,6 +3,7 @@
 model = handrail.train("reviews.csv")     # looks, decides, says why, trains, scores honestly, saves reviews@1
 model("I loved it")                       # {"label": "positive", "probability": 0.98, …}
 handrail.load("reviews").report           # how good it is, and how that is known
+handrail.deploy("reviews").urls           # {"reviews": "http://127.0.0.1:8080/reviews/predict"}
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from handrail.core.errors import HandrailError
+    from handrail.deployments import deploy
     from handrail.model import Model, load
     from handrail.store import Store
     from handrail.training import train
 
 __version__ = "0.1.0"
-__all__ = ["HandrailError", "Model", "Store", "__version__", "load", "train"]
+__all__ = ["HandrailError", "Model", "Store", "__version__", "deploy", "load", "train"]
 
 # Loaded when asked for, so that `import handrail` costs next to nothing.
 _HOMES = {
     "HandrailError": "handrail.core.errors",
+    "deploy": "handrail.deployments",
     "Model": "handrail.model",
     "load": "handrail.model",
     "Store": "handrail.store",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import handrail
 from handrail.core.errors import HandrailError
-from handrail.deploy.spec import ApiSpec, Share, spec_from
+from handrail.deploy.spec import ApiSpec, Predictor, Share, spec_from
 from handrail.faces.cli.standing import ago
 from handrail.store import Store
 from handrail.store.deployments import Deployments
@@ -492,3 +495,36 @@ def test_completion_is_a_script(shell: str, cli: Cli) -> None:
 
 def test_completion_for_another_shell_names_those_that_are_known(cli: Cli) -> None:
     cli("completion", "cmd").refused(2, "bash, zsh, fish")
+
+
+# Python
+
+
+ORDERS = {
+    "the verb first": "handrail.deploy; from handrail.deploy.spec import ApiSpec",
+    "the package first": "from handrail.deploy.spec import ApiSpec",
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_deploy_is_a_verb_in_python_too(order: str, churn: Apis, home: Path) -> None:
+    code = f"import handrail; {ORDERS[order]}; print(handrail.deploy('churn@2', dry_run=True).steps[0]['do'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("update\n", "")
+
+
+def test_deploy_in_python_gives_the_address(engine: FakeEngine, apis: Apis) -> None:
+    told: list[Any] = []
+    done = handrail.deploy("churn", tell=told.append)
+    assert done.urls == {"churn": "http://127.0.0.1:8080/churn/predict"}
+    assert [event.text for event in told] == ["churn@1: 1 of 1 replicas ready"]
+    with pytest.raises(HandrailError, match="no model is called 'chrun'"):
+        handrail.deploy("chrun")
+
+
+def test_code_is_deployed_from_python_only_where_that_is_said(engine: FakeEngine, apis: Apis) -> None:
+    Path("predictor.py").write_text("class PythonPredictor:\n    def predict(self, payload): return 1\n")
+    spec = ApiSpec("iris", predictor=Predictor("predictor.py"))
+    with pytest.raises(HandrailError, match="nobody has agreed"):
+        handrail.deploy(spec)
+    assert handrail.deploy(spec, trust=True).urls == {"iris": "http://127.0.0.1:8080/iris/predict"}
