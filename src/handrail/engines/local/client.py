@@ -44,7 +44,7 @@ def _asked(
 ) -> dict[str, Any]:
     try:
         with _connected(place, timeout_s) as connection:
-            for message in _messages(connection, request, timeout_s):
+            for message in _messages(connection, request, timeout_s, place):
                 if "error" in message:
                     raise _refusal(message["error"])
                 if "result" in message:
@@ -99,7 +99,7 @@ def _connect(connection: socket.socket, place: Place) -> None:
 
 
 def _messages(
-    connection: socket.socket, request: Mapping[str, Any], timeout_s: float | None
+    connection: socket.socket, request: Mapping[str, Any], timeout_s: float | None, place: Place
 ) -> Iterator[dict[str, Any]]:
     """What the engine says, message by message, until it says no more."""
     try:
@@ -108,7 +108,8 @@ def _messages(
             while (line := lines.readline(MAX_LINE_BYTES)).endswith(b"\n"):
                 yield _object(_parsed(line))
     except TimeoutError:
-        raise _silent(timeout_s or 0.0) from None
+        problem = f"the engine said nothing for {timeout_s:g} seconds"
+        raise HandrailError("timeout", problem, f"what it does, or why it does not start: {place.engine_log}") from None
     except OSError:
         raise EOFError from None
     if line:
@@ -146,11 +147,6 @@ def _left(act: str) -> HandrailError:
         return HandrailError("interrupted", "interrupted", "the same command begins again")
     problem = f"interrupted while waiting; the engine goes on with the {act}"
     return HandrailError("interrupted", problem, "handrail status shows how far it is")
-
-
-def _silent(timeout_s: float) -> HandrailError:
-    mend = "handrail down ends the engine, handrail up starts it again with all that is deployed"
-    return HandrailError("timeout", f"the engine said nothing for {timeout_s:g} seconds", mend)
 
 
 def _foreign() -> HandrailError:
