@@ -22,9 +22,10 @@ VERBS = {
     "explain": ("explain", "Show what moved one answer"),
     "report": ("report", "Show how good a model is, and how that is known"),
     "evaluate": ("evaluate", "Measure a model on other rows"),
-    "deploy": ("deploy", "Answer over HTTP, in the background, from a name or a file"),
+    "deploy": ("deploy", "Answer over HTTP, from a model's name or a file"),
     "status": ("status", "Show how deployed APIs stand"),
     "logs": ("logs", "Show what an API's replicas write"),
+    "monitor": ("monitor", "Show what an API answered, and how its inputs drift"),
     "scale": ("scale", "Say how many replicas an API has"),
     "traffic": ("traffic", "Say which version answers which part of the requests"),
     "promote": ("promote", "Let a canary take over"),
@@ -33,7 +34,7 @@ VERBS = {
     "delete": ("delete", "End an API"),
     "up": ("up", "Start what is deployed, now or with the machine"),
     "down": ("down", "End the engine and all that it serves"),
-    "serve": ("serve", "Answer over HTTP, while the terminal is open"),
+    "serve": ("serve", "Answer over HTTP"),
     "top": ("top", "Watch what a server does, live"),
     "client": ("client", "Write a typed client for a model, or a curl line"),
     "keys": ("keys", "Add, list and remove the keys that servers ask for"),
@@ -43,6 +44,13 @@ VERBS = {
     "import": ("imports", "Take a model from an exported file"),
     "completion": ("completion", "Make a shell complete our words"),
     "doctor": ("doctor", "Show what is installed, what is missing, what to type"),
+}
+# The first verb of each section of that list, and what the section is called.
+SECTIONS = {
+    "train": "Models",
+    "deploy": "APIs, in the background",
+    "serve": "Servers, in this terminal",
+    "models": "What is kept, and the rest",
 }
 
 
@@ -67,8 +75,12 @@ class Verbs(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
+        names = [*VERBS]
+        starts = [*map(names.index, SECTIONS), len(names)]
+        width = max(map(len, names))
+        for title, start, end in zip(SECTIONS.values(), starts, starts[1:], strict=False):
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{width}}", VERBS[name][1]) for name in names[start:end]])
 
 
 def unknown_command(word: str, known: Sequence[str] | dict[str, tuple[str, str]]) -> HandrailError:
@@ -94,7 +106,7 @@ def group(context: click.Context, debug: bool) -> None:
     \b
     handrail train reviews.csv
     handrail predict reviews "I loved it"
-    handrail serve reviews
+    handrail deploy reviews
     """
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
