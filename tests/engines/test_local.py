@@ -93,7 +93,7 @@ def test_another_version_takes_over_and_no_request_is_lost(engine: Engine, strat
             )
             assert labelled(engine) == (second if model == "churn@2" else first)
     assert set(asking.found) <= {first, second}
-    assert len(engine.pids("serve.replica")) == 3  # what holds the model, and two replicas
+    until(lambda: len(engine.pids("serve.replica")) == 3, engine)  # what holds the model, and two replicas
 
 
 def test_a_version_that_does_not_answer_its_examples_right_never_serves(engine: Engine) -> None:
@@ -258,4 +258,4 @@ def test_two_deploys_at_once_come_one_after_the_other(engine: Engine) -> None:
         one.join()
     assert failed == []
     assert len(engine.status("churn")["versions"]) == 1
-    assert len(engine.pids("serve.replica")) == 2
+    until(lambda: len(engine.pids("serve.replica")) == 2, engine)

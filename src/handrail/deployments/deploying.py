@@ -121,10 +121,10 @@ def _copies(asked: Asked, home: Path) -> dict[str, Path]:
 
 def _planned(asked: Asked, folders: Mapping[str, Path], store: Store, prune: bool) -> list[dict[str, Any]]:
     """The steps that the engine would take, were it running."""
-    from handrail.engines.local.versions import target_of  # noqa: PLC0415 - rarely needed, and it takes a while
+    from handrail.engines.local.versions import model_target  # noqa: PLC0415 - rarely needed, and it takes a while
 
     def digest(spec: ApiSpec) -> str:
-        return folders[spec.name].name if spec.name in folders else target_of(str(spec.model), store.home).digest
+        return folders[spec.name].name if spec.name in folders else model_target(str(spec.model), store.home).digest
 
     kept = Deployments(store.home)
     served = [revision for name in kept.apis() if (revision := kept.served(name)) is not None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -58,9 +58,14 @@ class App:
         guard: Guard | None = None,
         tracing: Tracing | None = None,
         more: Callable[[], Mapping[str, Route]] | None = None,
+        coded: Mapping[str, Api] | None = None,
+        tell: Callable[[], Sequence[str]] = list,
     ) -> None:
-        """`more` gives routes beside those of the models. Call `changed` when it, or `apis`, gives others."""
+        """`apis` are of models, `coded` of user code, whose routes are among `more`: routes beside those of the models.
+        Call `changed` when they are others. `tell` gives lines for /metrics beside ours."""
         self.apis = apis
+        self.coded: Mapping[str, Api] = {} if coded is None else coded
+        self._tell = tell
         self.limits = limits or Limits()
         self.guard = guard or Guard()
         self._more = more
@@ -75,7 +80,9 @@ class App:
         """Draws the table of routes anew. Raises HandrailError for a name that cannot be served."""
         for name in self.apis:
             refuse_reserved(name)
-        self.routes = {**self._table(), **(self._more() if self._more else {})}
+        self.routes = self._table()
+        if self._more is not None:
+            self.routes = {**self.routes, **self._more()}
 
     def __call__(self, request: Request) -> Response | Later:
         """The answer to a request, or the promise of one. Never raises."""
@@ -116,7 +123,7 @@ class App:
             "/readyz": Route("anyone", {"GET": self._readiness}),
         }
         for name, api in self.apis.items():
-            table[f"/{name}"] = Route("reader", {"GET": _describing(api)})
+            table[f"/{name}"] = Route("reader", {"GET": self.described(name)})
             table[f"/{name}/report"] = Route("reader", {"GET": _reporting(api)})
             table[f"/{name}/predict"] = Route("caller", {"POST": self._natively(api)})
         return {
@@ -125,6 +132,10 @@ class App:
             **tensorflow_serving_routes(self.apis, self.predict),
             **openai_routes(self.apis, self.predict),
         }
+
+    def described(self, name: str) -> Endpoint:
+        """What says what a model is, to programs and to people."""
+        return _describing(self.apis[name])
 
     def _natively(self, api: Api) -> Endpoint:
         def predict(request: Request) -> Response | Later:
@@ -210,17 +221,20 @@ class App:
         return openapi(described, self.limits, asks=self.guard.asks)
 
     def _metrics(self, request: Request) -> Response:
-        text = written([version.seen() for api in self.apis.values() for version in api.versions.values()])
+        apis = (*self.apis.values(), *self.coded.values())
+        text = written([version.seen() for api in apis for version in api.versions.values()])
+        text += "".join(f"{line}\n" for line in self._tell())
         return Response(text.encode(), b"text/plain; version=0.0.4; charset=utf-8")
 
     def _health(self, request: Request) -> Response:
         return Response(b"ok\n", TEXT)
 
     def _readiness(self, request: Request) -> Response:
-        ready = all(api.is_ready for api in self.apis.values())
+        apis = {**self.apis, **self.coded}
+        ready = all(api.is_ready for api in apis.values())
         told: dict[str, Any] = {"ready": ready}
         if not self.guard.asks:  # anyone may ask here: where there are keys, which models there are is not said
-            told["models"] = {name: api.current.pool.state() for name, api in self.apis.items()}
+            told["models"] = {name: api.current.pool.state() for name, api in apis.items()}
         return Response(orjson.dumps(told)) if ready else Response(orjson.dumps(told), status=503, headers=(SOON,))
 
     def _unknown(self, path: str) -> HandrailError:

@@ -1,4 +1,4 @@
-"""Makes what is desired so, and keeps it so: deploys, scales, rolls back, restores after a restart."""
+"""Makes what is desired so, and keeps it so: what is asked over the control socket, one change at a time."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, Final
 
-from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.core.errors import HandrailError, listed
 from handrail.core.failpoints import reached
 from handrail.deploy.plan import Actual, Desired, Step, plan
-from handrail.deploy.spec import ApiSpec, Share, spec_from
+from handrail.deploy.rules import refuse_broken
+from handrail.deploy.spec import ApiSpec, Autoscaling, Share, spec_from
+from handrail.engines.local.apis import Apis
 from handrail.engines.local.control import Say, Verb
-from handrail.engines.local.place import Place
-from handrail.engines.local.rollout import take_over
-from handrail.engines.local.running import Running
-from handrail.engines.local.sharing import judged, let_go, shared, without
-from handrail.engines.local.versions import Served, Target, first_replicas, refuse_other_kinds, served, target_of
-from handrail.serve.api import Api
-from handrail.serve.app import App, refuse_reserved
-from handrail.serve.limits import Limits
-from handrail.store.deployments import Deployments, Revision
+from handrail.engines.local.running import WITH_REPLICAS, Running
+from handrail.engines.local.sharing import judged, without
+from handrail.engines.local.versions import Target
+from handrail.store.deployments import Deployments
 
 TICK_S: Final = 0.25
 RETRY_S: Final = 10.0
@@ -35,25 +33,22 @@ log = logging.getLogger("handrail.engine")
 
 
 class Engine:
-    """What runs in a gateway. One change is made at a time; requests are answered all the while."""
+    """The verbs of the control socket over the APIs. Requests are answered all the while."""
 
-    def __init__(self, place: Place, limits: Limits, url: str) -> None:
-        self.apis: dict[str, Api] = {}
-        self.running: dict[str, Running] = {}
+    def __init__(self, apis: Apis, kept: Deployments, url: str) -> None:
+        self.apis = apis
         self.url = url
-        self.app: App | None = None
         self.ended = asyncio.Event()
-        self._place = place
-        self._limits = limits
-        self._kept = Deployments(place.home)
+        self._kept = kept
         self._changing = asyncio.Lock()
+        self._going_on: set[asyncio.Task[Any]] = set()
 
     def verbs(self) -> dict[str, Verb]:
         """What may be asked over the control socket."""
         return {
             "ping": self.ping, "status": self.status, "deploy": self.deploy, "delete": self.delete,
-            "scale": self.scale, "rollback": self.rollback, "refresh": self.refresh, "down": self.down,
-            "traffic": self.traffic, "promote": self.promote,
+            "scale": self.scale, "rollback": self.rollback, "refresh": self.refresh, "traffic": self.traffic,
+            "promote": self.promote, "down": self.down,
         }  # fmt: skip
 
     async def restore(self) -> None:
@@ -64,108 +59,108 @@ class Engine:
             await asyncio.gather(*(self._restored(name) for name in self._kept.apis()))
 
     async def keep(self) -> None:
-        """Scales, and tries again what failed; ends when it is cancelled."""
+        """Scales, judges canaries, and tries again what failed; ends when it is cancelled."""
         tried = time.monotonic()
         while True:
             await asyncio.sleep(TICK_S)
             now = time.monotonic()
-            for running in list(self.running.values()):
-                self._scaled(running, now)
+            for running in list(self.apis.running.values()):
+                _scaled(running, now)
                 await self._judged(running)
-            if now - tried > RETRY_S:
+            if now - tried > RETRY_S and not self._changing.locked():
                 tried = now
-                for name in [one.name for one in self.running.values() if one.current is None]:
-                    await self._restored(name)
-
-    async def close(self) -> None:
-        """Ends all replicas."""
-        pools = [one.version.pool for running in self.running.values() for one in running.served()]
-        await asyncio.gather(*(pool.close() for pool in pools))
+                async with self._changing:
+                    for running in list(self.apis.running.values()):
+                        if running.state() == "failed" and running.current is None:
+                            await self._restored(running.name)
 
     async def ping(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
+        """Where it answers."""
         host, port = self.url.split("://")[1].rsplit(":", 1)
         return {"url": self.url, "address": [host.strip("[]"), int(port)]}
 
     async def status(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
         """How one API, or all of them, stand."""
         wanted = request.get("api")
-        found = [self._known(wanted)] if wanted is not None else sorted(self.running.values(), key=lambda one: one.name)
+        every = sorted(self.apis.running.values(), key=lambda one: one.name)
+        found = every if wanted is None else [self.apis.known(wanted)]
         return {"url": self.url, "apis": [one.status(self.url) for one in found]}
 
     async def deploy(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
         """Makes APIs what these specs say. One that fails keeps what it had, and does not keep others from theirs."""
         specs = [spec_from(plain) for plain in request["apis"]]
-        async with self._changing:
-            reached("deploy.begun")
-            targets = await asyncio.gather(*(self._target(spec) for spec in specs))
-            reached("deploy.resolved")
-            steps = self._steps(specs, targets, prune=bool(request.get("prune")))
-            if request.get("dry_run"):
-                return {"steps": [asdict(step) for step in steps], "apis": []}
-            by_name = {spec.name: (spec, target) for spec, target in zip(specs, targets, strict=True)}
-            failed = [await self._taken(step, by_name, say) for step in steps]
-        for error in failed:
-            if error is not None:
-                raise error
-        return {
-            "steps": [asdict(step) for step in steps],
-            "apis": [self.running[spec.name].status(self.url) for spec in specs],
-        }
+        refuse_broken(specs)
+        folders = request.get("folders") or {}
+        if request.get("dry_run"):
+            targets = [await self.apis.target(spec, folders.get(spec.name), _silent) for spec in specs]
+            return {"steps": [asdict(one) for one in self._steps(specs, targets, request)], "apis": []}
+        deploying = asyncio.create_task(self._deployed(specs, folders, request, say))
+        if request.get("wait", True):
+            return await deploying
+        self._going_on.add(deploying)
+        deploying.add_done_callback(self._let_go_on)
+        return {"steps": [], "apis": []}
 
     async def delete(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
-        """Serves an API no more; what is in flight is answered first."""
+        """Serves an API no more."""
         async with self._changing:
-            running = self._known(request.get("api"))
-            await self._removed(running)
+            running = self.apis.known(request.get("api"))
+            for one in self.apis.running.values():
+                if one.spec.kind == "TrafficSplitter" and any(s.name == running.name for s in one.spec.traffic):
+                    mend = f"take it out of '{one.name}' first, or delete that one"
+                    raise HandrailError("conflict", f"'{one.name}' shares out requests to '{running.name}'", mend)
+            await self.apis.remove(running)
         return {"deleted": running.name}
 
     async def scale(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
-        """Other bounds for the number of replicas; a spec of its own, so that it lasts."""
+        """Other bounds for the number of replicas; a revision of its own, so that it lasts."""
         async with self._changing:
-            running = self._known(request.get("api"))
+            running = self.apis.known(request.get("api"))
             given = {key: request[key] for key in ("min_replicas", "max_replicas") if request.get(key) is not None}
             if request.get("replicas") is not None:
                 given = dict.fromkeys(("min_replicas", "max_replicas"), request["replicas"])
-            scaling = _rescaled(running.spec, given)
-            await self._adjusted(running, replace(running.spec, autoscaling=scaling))
+            scaling = rescaled(running.spec.autoscaling, given)
+            await self.apis.adjust(running, replace(running.spec, autoscaling=scaling))
         return running.status(self.url)
 
     async def rollback(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
         """Back to the revision that was promoted before, or to that one."""
         async with self._changing:
-            running = self._known(request.get("api"))
+            running = self.apis.known(request.get("api"))
             number = request.get("revision") or self._kept.before(running.name)
             if number is None:
                 raise HandrailError("not_found", f"'{running.name}' has no revision before this one", "deploy one")
             revision = self._kept.revision(running.name, int(number))
             reached("rollback.begun")
             if revision.number != running.revision:
+                target = await self.apis.target_again(revision, _of(say, running.name))
                 spec = spec_from(revision.spec)
-                await self._updated(running, spec, self._target_again(revision), revision, say)
-        return running.status(self.url)
+                await self.apis.update(running, spec, target, revision, _of(say, running.name))
+        return self.apis.known(running.name).status(self.url)
 
     async def traffic(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
         """Other shares of the traffic: canaries and shadows come, change and go."""
         async with self._changing:
-            running = self._known(request.get("api"))
-            shares = tuple(Share(**one) for one in request["shares"])
-            await self._adjusted(running, replace(running.spec, traffic=shares))
+            running = self.apis.known(request.get("api"))
+            spec = replace(running.spec, traffic=tuple(Share(**one) for one in request["shares"]))
+            refuse_broken([spec])
+            await self.apis.adjust(running, spec)
         return running.status(self.url)
 
     async def promote(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
         """The canary, or the share of that name, becomes the current version."""
         async with self._changing:
-            running = self._known(request.get("api"))
+            running = self.apis.known(request.get("api"))
             share = _promoted(running.spec, request.get("version"))
             spec = replace(without(running.spec, share.name), model=share.name)
-            target = await self._target(spec)
-            await self._updated(running, spec, target, self._proposed(spec, target), say)
+            target = await self.apis.target(spec, None, _of(say, running.name))
+            await self.apis.update(running, spec, target, self.apis.propose(spec, target), _of(say, running.name))
         return running.status(self.url)
 
     async def refresh(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
         """Replaces the replicas of an API by new ones, one after the other."""
         async with self._changing:
-            running = self._known(request.get("api"))
+            running = self.apis.known(request.get("api"))
             for one in running.served():
                 one.version.pool.refresh()
         return running.status(self.url)
@@ -175,176 +170,71 @@ class Engine:
         asyncio.get_running_loop().call_later(0.05, self.ended.set)
         return {"down": True}
 
-    def _known(self, name: object) -> Running:
-        if name not in self.running:
-            mend = did_you_mean(str(name), self.running).strip() or f"deployed: {listed(self.running) or 'nothing'}"
-            raise HandrailError("not_found", f"no API called '{name}' is deployed", mend)
-        return self.running[str(name)]
+    async def _deployed(
+        self, specs: list[ApiSpec], folders: Mapping[str, str], request: Mapping[str, Any], say: Say
+    ) -> dict[str, Any]:
+        async with self._changing:
+            reached("deploy.begun")
+            # A splitter shares out to others, which may come with it.
+            ordered = sorted(specs, key=lambda spec: spec.kind == "TrafficSplitter")
+            found = [spec for spec in ordered if spec.kind != "TrafficSplitter"]
+            targets = list(
+                await asyncio.gather(
+                    *(self.apis.target(spec, folders.get(spec.name), _of(say, spec.name)) for spec in found)
+                )
+            )
+            reached("deploy.resolved")
+            targets += [Target(Path(), "") for _ in ordered[len(found) :]]
+            steps = self._steps(ordered, targets, request)
+            wanted = {spec.name: (spec, target) for spec, target in zip(ordered, targets, strict=True)}
+            failed = [await self._taken(step, wanted, say) for step in steps]
+        for error in failed:
+            if error is not None:
+                raise error
+        return {
+            "steps": [asdict(step) for step in steps],
+            "apis": [self.apis.running[spec.name].status(self.url) for spec in specs],
+        }
 
-    async def _target(self, spec: ApiSpec) -> Target:
-        refuse_reserved(spec.name)
-        refuse_other_kinds(spec)
-        return await asyncio.to_thread(target_of, str(spec.model), self._place.home)
-
-    def _target_again(self, revision: Revision) -> Target:
-        return target_of(str(revision.spec["model"]), self._place.home)
-
-    def _steps(self, specs: list[ApiSpec], targets: list[Target], *, prune: bool) -> list[Step]:
+    def _steps(self, specs: list[ApiSpec], targets: list[Target], request: Mapping[str, Any]) -> list[Step]:
         desired = [Desired(spec, target.digest) for spec, target in zip(specs, targets, strict=True)]
-        actual = [Actual(one.spec, one.digest, one.state()) for one in self.running.values()]
-        return plan(desired, actual, prune)
+        actual = [Actual(one.spec, one.digest, one.state()) for one in self.apis.running.values()]
+        return plan(desired, actual, bool(request.get("prune")))
 
     async def _taken(self, step: Step, wanted: Mapping[str, tuple[ApiSpec, Target]], say: Say) -> HandrailError | None:
         """One step; the error it ended with."""
         name = step.api
         try:
             if step.do == "delete":
-                await self._removed(self.running[name])
-            elif step.do == "create":
-                await self._created(*wanted[name], say)
+                await self.apis.remove(self.apis.running[name])
             elif step.do == "adjust":
-                await self._adjusted(self.running[name], wanted[name][0])
-            elif step.do == "update":
-                spec, target = wanted[name]
-                await self._updated(self.running[name], spec, target, self._proposed(spec, target), say)
+                await self.apis.adjust(self.apis.running[name], wanted[name][0])
+            elif step.do in ("create", "update"):
+                await self._made(*wanted[name], _of(say, name))
             say(name, DONE[step.do])
         except HandrailError as error:
-            if name in self.running:
-                self.running[name].last_error = error.problem
+            if name in self.apis.running:
+                self.apis.running[name].last_error = error.problem
             return HandrailError(error.code, f"{name}: {error.problem}", error.mend, where=error.where)
         return None
 
-    def _proposed(self, spec: ApiSpec, target: Target) -> Revision:
-        return self._kept.propose(spec.name, spec.as_dict(), str(target.folder), target.digest)
-
-    async def _created(self, spec: ApiSpec, target: Target, say: Say) -> None:
-        """An API that was not there. Nothing of it stays where it does not become ready."""
-        revision = self._proposed(spec, target)
-        running = Running(spec, revision.number, target.digest)
-        try:
-            await self._opened(running, target)
-            reached("create.opened")
-        except BaseException:
-            if not self._kept.promoted(spec.name):
-                self._kept.remove(spec.name)
-            raise
-        self._kept.promote(spec.name, revision.number)
-        reached("create.promoted")
-        self._show(running)
-        reached("create.shown")
-
-    async def _opened(self, running: Running, target: Target) -> None:
-        first = await self._ready(target, running.spec, "current")
-        running.current, running.api, running.last_error = first, Api([first.version]), None
-        await self._shared(running, running.spec)
-
-    async def _ready(self, target: Target, spec: ApiSpec, role: str) -> Served:
-        """A version that has answered its examples right."""
-        one = self._served(target, spec, role, first_replicas(spec))
-        try:
-            await one.version.pool.open()
-        except BaseException:
-            await one.version.pool.close()
-            raise
-        return one
-
-    def _served(self, target: Target, spec: ApiSpec, role: str, replicas: int) -> Served:
-        return served(target, spec, limits=self._limits, logs=self._place.logs, replicas=replicas,
-                      now=time.monotonic(), role=role)  # fmt: skip
-
-    async def _shared(self, running: Running, spec: ApiSpec) -> None:
-        """Makes the versions beside the current one what `spec.traffic` says."""
-        assert self.app is not None
-        missing = [share.name for share in spec.traffic if share.name not in running.others]
-        found = await asyncio.gather(*(asyncio.to_thread(target_of, name, self._place.home) for name in missing))
-        targets = dict(zip(missing, found, strict=True))
-        await let_go(await shared(self.app, running, spec, targets, self._ready))
-
-    def _show(self, running: Running) -> None:
-        """Lets requests come to an API."""
-        assert running.api is not None
-        self.running[running.name] = running
-        self.apis[running.name] = running.api
-        self._routes_changed()
-
-    def _routes_changed(self) -> None:
-        if self.app is not None:
-            self.app.changed()
-
-    async def _updated(self, running: Running, spec: ApiSpec, target: Target, revision: Revision, say: Say) -> None:
-        if running.current is None or running.api is None:
-            running.spec, running.digest = spec, target.digest
-            await self._opened(running, target)
-            self._kept.promote(spec.name, revision.number)
-            running.revision = revision.number
-            self._show(running)
-            return
-        wanted = max(first_replicas(spec), min(running.current.version.pool.wanted, spec.autoscaling.max_replicas))
-        new = self._served(target, spec, "current", wanted)
-        before = running.revision
-        running.changing, running.current.role = True, "leaving"
-        running.coming = new
-        try:
-            await take_over(
-                running.api, new.version, spec, wanted, say=lambda text: say(spec.name, text),
-                promote=lambda: self._kept.promote(spec.name, revision.number),
-            )  # fmt: skip
-        except BaseException:
-            running.current.role = "current"
-            if self._kept.promoted(spec.name)[-1:] != [before]:
-                self._kept.promote(spec.name, before)
-            raise
+    async def _made(self, spec: ApiSpec, target: Target, say: Any) -> None:
+        if spec.kind == "TrafficSplitter":
+            await self.apis.target(spec, None, say)
+        revision = self.apis.propose(spec, target)
+        running = self.apis.running.get(spec.name)
+        if running is None:
+            await self.apis.create(spec, target, revision)
         else:
-            running.current, running.spec, running.digest = new, spec, target.digest
-            running.revision, running.updated, running.last_error = revision.number, time.time(), None
-            reached("update.sharing")
-            await self._shared(running, spec)
-            reached("update.done")
-        finally:
-            running.changing = False
-            running.coming = None
-            self._routes_changed()
-
-    async def _adjusted(self, running: Running, spec: ApiSpec) -> None:
-        """Takes over what needs no new processes."""
-        reached("adjust.begun")
-        await self._shared(running, spec)
-        reached("adjust.shared")
-        kept = self._kept.propose(spec.name, spec.as_dict(), "", running.digest)
-        self._kept.promote(spec.name, kept.number)
-        running.spec, running.revision, running.updated = spec, kept.number, time.time()
-        for one in running.served():
-            one.adjust(spec, self._limits)
-            low, high = spec.autoscaling.min_replicas, spec.autoscaling.max_replicas
-            pool = one.version.pool
-            pool.resize(max(low, min(high, pool.wanted)))
-
-    async def _removed(self, running: Running) -> None:
-        self._kept.remove(running.name)
-        reached("delete.forgotten")
-        self.running.pop(running.name, None)
-        self.apis.pop(running.name, None)
-        self._routes_changed()
-        reached("delete.hidden")
-        await let_go(running.served())
-        reached("delete.done")
+            await self.apis.update(running, spec, target, revision, say)
 
     async def _restored(self, name: str) -> None:
         try:
-            revision = self._kept.served(name)
-            if revision is None:
-                return
-            spec = spec_from(revision.spec)
-            running = self.running.setdefault(name, Running(spec, revision.number, revision.digest))
-            target = await asyncio.to_thread(self._target_again, revision)
-            reached("restore.resolved")
-            await self._opened(running, target)
-            reached("restore.opened")
-            self._show(running)
+            await self.apis.restore(name, lambda text: log.info("%s: %s", name, text))
         except HandrailError as error:
             log.error("%s is not served: %s", name, error)
-            if name in self.running:
-                self.running[name].last_error = error.problem
+            if name in self.apis.running:
+                self.apis.running[name].last_error = error.problem
 
     async def _judged(self, running: Running) -> None:
         """A canary that does worse than the current version goes again."""
@@ -352,31 +242,34 @@ class Engine:
             if verdict.found == "worse" and not self._changing.locked():
                 async with self._changing:
                     log.warning("%s: canary %s was rolled back: %s", running.name, name, verdict.why)
-                    await self._adjusted(running, without(running.spec, name))
+                    await self.apis.adjust(running, without(running.spec, name))
                     running.last_error = f"canary {name} was rolled back: {verdict.why}"
                 return
 
-    def _scaled(self, running: Running, now: float) -> None:
-        for one in running.served():
-            one.sample(now)
-            pool = one.version.pool
-            if running.changing or running.current is None:
-                continue
-            decision = one.scaler.wanted(now, pool.wanted)
-            if decision.replicas != pool.wanted:
-                log.warning(
-                    "%s: %d replicas instead of %d: %s", running.name, decision.replicas, pool.wanted, decision.why
-                )
-                pool.resize(decision.replicas)
+    def _let_go_on(self, done: asyncio.Task[Any]) -> None:
+        self._going_on.discard(done)
+        if not done.cancelled() and (error := done.exception()) is not None:
+            log.error("a deployment that nobody waited for failed: %s", error)
 
 
-def _rescaled(spec: ApiSpec, given: Mapping[str, int]) -> Any:
-    scaling = spec.autoscaling
+def rescaled(scaling: Autoscaling, given: Mapping[str, int]) -> Autoscaling:
+    """The same with other bounds. Raises HandrailError for bounds that do not go together."""
     low = given.get("min_replicas", min(scaling.min_replicas, given.get("max_replicas", scaling.max_replicas)))
     high = given.get("max_replicas", max(scaling.max_replicas, low))
     if not 0 <= low <= high <= 1000 or high < 1:
         raise HandrailError("usage", f"min_replicas {low} and max_replicas {high} do not go together", "min ≤ max")
     return replace(scaling, min_replicas=low, max_replicas=high, init_replicas=None)
+
+
+def _scaled(running: Running, now: float) -> None:
+    for one in running.served():
+        one.sample(now)
+        if running.changing or running.spec.kind not in WITH_REPLICAS:
+            continue
+        decision = one.scaler.wanted(now, one.replicas)
+        if decision.replicas != one.replicas:
+            log.info("%s: %d replicas instead of %d: %s", running.name, decision.replicas, one.replicas, decision.why)
+            one.resize(decision.replicas)
 
 
 def _promoted(spec: ApiSpec, name: object) -> Share:
@@ -386,3 +279,11 @@ def _promoted(spec: ApiSpec, name: object) -> Share:
         known = listed([share.name for share in spec.traffic]) or "none"
         raise HandrailError("not_found", f"'{spec.name}' has no such canary", f"beside the current version: {known}")
     return max(canaries, key=lambda share: share.weight)
+
+
+def _of(say: Say, api: str) -> Any:
+    return lambda text: say(api, text)
+
+
+def _silent(text: str) -> None:
+    """For what nobody listens to."""

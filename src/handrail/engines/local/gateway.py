@@ -13,17 +13,23 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import uvloop
 
 from handrail.core.errors import HandrailError
-from handrail.core.sockets import LOOPBACK
+from handrail.core.sockets import LOOPBACK, listening_at
 from handrail.engines.local import control
+from handrail.engines.local.apis import Apis
+from handrail.engines.local.doors import Doors, Rooted
 from handrail.engines.local.engine import Engine
 from handrail.engines.local.place import Place
 from handrail.engines.local.supervisor import HOLD, STOP, detached
+from handrail.engines.local.versions import Site
 from handrail.serve.app import App
 from handrail.serve.gateway import BACKLOG, drained, request_ids
 from handrail.serve.guard import Guard, watching
@@ -31,6 +37,7 @@ from handrail.serve.http import Connection, Shared, sweeping
 from handrail.serve.keys import keys_at
 from handrail.serve.limits import Limits
 from handrail.serve.server import with_hosts
+from handrail.store.deployments import Deployments
 
 LOCK_S: Final = 10.0
 # How long the first clients wait at the door for models that are being opened.
@@ -66,9 +73,16 @@ class Gateway:
         host, port = self._sockets[0].getsockname()[:2]
         limits = with_hosts(Limits(), host, [])
         guard = Guard(keys_at(None), asks=host not in LOOPBACK)
-        engine = Engine(self._place, limits, f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        engine.app = App(engine.apis, limits=limits, guard=guard)
-        shared = Shared(engine.app, limits, request_ids())
+        kept = Deployments(self._place.home)
+        apis = Apis(Site(self._place.home, self._place.logs, limits), kept)
+        engine = Engine(apis, kept, f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        doors = Doors(apis, limits)
+        app = App(apis.models, limits=limits, guard=guard, coded=apis.coded, more=doors.routes, tell=doors.lines)
+        doors.app = apis.app = app
+        apis.changed = app.changed
+        shared = Shared(app, limits, request_ids())
+        ports = Ports(app, shared, self)
+        apis.ports = ports.wanted
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, engine.ended.set)
@@ -77,23 +91,23 @@ class Gateway:
         try:
             restoring = asyncio.create_task(engine.restore())
             await asyncio.wait([restoring], timeout=RESTORE_S)
-            servers = [
-                await loop.create_server(lambda: Connection(shared), sock=one, backlog=BACKLOG) for one in self._sockets
-            ]
+            server = await loop.create_server(lambda: Connection(shared), sock=self._sockets[0], backlog=BACKLOG)
+            await ports.open()
             tasks.append(asyncio.create_task(engine.keep()))
             gc.collect()
             gc.freeze()
             await engine.ended.wait()
-            for server in servers:
-                server.close()
-            await drained(shared, asyncio.Event())
+            server.close()
+            ports.close()
+            await asyncio.gather(*(drained(one, asyncio.Event()) for one in ports.every()))
+            await ports.end()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._place.control.unlink(missing_ok=True)
             asked.close()
-            await engine.close()
+            await apis.close()
             with contextlib.suppress(OSError):
                 self._link.setblocking(True)
                 self._link.sendall(STOP)
@@ -119,10 +133,85 @@ class Gateway:
                 log.warning("the supervisor died; %s took its place", pid)
                 await asyncio.sleep(1.0)
 
-    def hold(self, sockets: list[socket.socket]) -> None:
-        """Other sockets to listen on: the supervisor holds them, too."""
-        self._sockets = sockets
-        socket.send_fds(self._link, [HOLD], [one.fileno() for one in (self._control, *sockets)])
+    @property
+    def extra(self) -> list[socket.socket]:
+        """The sockets beside the first."""
+        return self._sockets[1:]
+
+    def hold(self, extra: list[socket.socket]) -> None:
+        """Other sockets to listen on beside the first: the supervisor holds them, too."""
+        self._sockets = [self._sockets[0], *extra]
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._link, [HOLD], [one.fileno() for one in (self._control, *self._sockets)])
+
+
+class Ports:
+    """Ports of the loopback at whose root single APIs answer."""
+
+    def __init__(self, app: App, shared: Shared, gateway: Gateway) -> None:
+        self._app = app
+        self._shared = shared
+        self._gateway = gateway
+        self._sockets = {one.getsockname()[1]: one for one in gateway.extra}
+        self._names: dict[int, str] = {}
+        self._servers: dict[int, asyncio.Server] = {}
+        self._sweeps: dict[int, asyncio.Task[None]] = {}
+        self._others: dict[int, Shared] = {}
+        self._is_open = False
+        self._opening: set[asyncio.Task[None]] = set()
+
+    def every(self) -> list[Shared]:
+        """What connections share, of all ports."""
+        return [self._shared, *self._others.values()]
+
+    def wanted(self, ports: Mapping[int, str]) -> None:
+        """From now on these APIs have these ports. Raises HandrailError for one that is taken; then nothing changes."""
+        added = {port: listening_at("127.0.0.1", port) for port in ports if port not in self._sockets}
+        for port in [port for port in self._sockets if port not in ports]:
+            self._end(port)
+        self._names = dict(ports)
+        if added:
+            self._sockets |= added
+        self._gateway.hold(list(self._sockets.values()))
+        if self._is_open:
+            task = asyncio.create_task(self.open())
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+
+    async def open(self) -> None:
+        """Lets clients come."""
+        self._is_open = True
+        loop = asyncio.get_running_loop()
+        for port, name in self._names.items():
+            if port in self._others:
+                self._others[port].app = Rooted(self._app, name)
+            elif port in self._sockets:
+                own = replace(self._shared, app=Rooted(self._app, name), connections=set())
+                self._others[port] = own
+                self._servers[port] = await loop.create_server(
+                    partial(Connection, own), sock=self._sockets[port], backlog=BACKLOG
+                )
+                self._sweeps[port] = asyncio.create_task(sweeping(own))
+
+    def close(self) -> None:
+        """Lets no more clients come."""
+        for server in self._servers.values():
+            server.close()
+
+    async def end(self) -> None:
+        """After the last client left."""
+        for sweep in self._sweeps.values():
+            sweep.cancel()
+        await asyncio.gather(*self._sweeps.values(), return_exceptions=True)
+
+    def _end(self, port: int) -> None:
+        server = self._servers.pop(port, None)
+        if server is not None:
+            server.close()
+        other = self._others.pop(port, None)
+        if other is not None:
+            other.draining = True
+        self._sockets.pop(port).close()
 
 
 if __name__ == "__main__":

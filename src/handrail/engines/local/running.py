@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from handrail.deploy.spec import ApiSpec
-from handrail.engines.local.versions import Served
+from handrail.engines.local.versions import Served, Target
 from handrail.serve.api import Api
+
+# Kinds that answer requests with replicas of their own.
+WITH_REPLICAS: Final = ("RealtimeAPI", "AsyncAPI")
+ENDS: Final = {"RealtimeAPI": "/predict", "TrafficSplitter": "/predict"}
 
 
 @dataclass(eq=False)
@@ -17,7 +21,7 @@ class Running:
 
     spec: ApiSpec
     revision: int
-    digest: str
+    target: Target | None
     api: Api | None = None
     current: Served | None = None
     # Canaries and shadows by the name of their share.
@@ -34,13 +38,24 @@ class Running:
     def name(self) -> str:
         return self.spec.name
 
+    @property
+    def digest(self) -> str:
+        return "" if self.target is None else self.target.digest
+
+    def became(self, current: Served, spec: ApiSpec, target: Target, revision: int) -> None:
+        """Another version has taken over."""
+        self.current, self.spec, self.target = current, spec, target
+        self.revision, self.updated, self.last_error = revision, time.time(), None
+
     def served(self) -> list[Served]:
         """All that has replicas."""
         return [one for _, one in self._named()]
 
     def state(self) -> str:
+        if self.last_error and self.current is None:
+            return "failed"
         if self.current is None:
-            return "failed" if self.last_error else "starting"
+            return "starting" if self.spec.kind in WITH_REPLICAS else "live"
         if self.changing:
             return "updating"
         pool = self.current.version.pool
@@ -57,7 +72,7 @@ class Running:
         versions = [one.status(weights.get(name, left if one is self.current else 0.0)) for name, one in self._named()]
         return {
             "name": self.name, "kind": self.spec.kind, "state": self.state(), "revision": self.revision,
-            "url": f"{url}/{self.name}/predict", "versions": versions,
+            "url": f"{url}/{self.name}{ENDS.get(self.spec.kind, '')}", "versions": versions,
             "ready": sum(one["ready"] for one in versions), "wanted": sum(one["wanted"] for one in versions),
             "in_flight": sum(one["in_flight"] for one in versions),
             "latency_ms": self._latency_ms(), "codes": self._codes(), "last_error": self.last_error,

@@ -22,7 +22,7 @@ from handrail.serve.http import Request
 # A shadow that cannot keep up gets no more copies until it has caught up: nobody waits for it.
 MOST_WAITING_COPIES: Final = 100
 
-Open = Callable[[Target, ApiSpec, str], Awaitable[Served]]
+Open = Callable[[Target, str], Awaitable[Served]]
 
 
 @dataclass(eq=False)
@@ -57,7 +57,7 @@ async def shared(
         for name, share in wanted.items():
             if name not in running.others:
                 role = "shadow" if share.shadow else "canary"
-                opened[name] = await open_version(targets[name], spec, role)
+                opened[name] = await open_version(targets[name], role)
     except BaseException:
         await asyncio.gather(*(one.version.pool.close() for one in opened.values()))
         raise
@@ -116,6 +116,7 @@ async def let_go(served: list[Served]) -> None:
         while not one.version.batcher.is_quiet:
             await asyncio.sleep(0.02)
         await one.version.pool.close()
+        one.end()
 
 
 def _chooser(split: Split, current: Version, others: Mapping[str, Version]) -> Callable[[Request], Version]:

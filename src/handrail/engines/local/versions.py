@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,34 +12,59 @@ from handrail.core.errors import HandrailError
 from handrail.deploy.autoscaling import Autoscaler
 from handrail.deploy.spec import ApiSpec
 from handrail.model import Model, load
+from handrail.predictors.environment import environment_of
 from handrail.serve.api import Version, version_of
 from handrail.serve.batcher import Batcher, Batching
+from handrail.serve.coded import CodeVersion
+from handrail.serve.formats.predictor import packed_rows
 from handrail.serve.limits import Limits
 from handrail.serve.metrics import Metrics
 from handrail.serve.packing import pack_for
 from handrail.serve.pool import Pool
+from handrail.serve.predictor_replica import command_of
 from handrail.serve.processes import ADOPTABLE_S, REPLICA, Started, start_forkserver
+from handrail.serve.watching import Watcher, watch_of
+from handrail.watch.profile import profile_in
 
 # A model answers what waits together, so several in flight for each replica are no reason for another one.
 MODEL_TARGET_IN_FLIGHT: Final = 8.0
+# User code that has not answered so long after its clients gave up hangs.
+HANG_AFTER_S: Final = 5.0
+# A replica of user code says by itself that it was not ready in time, and where it was then.
+LONGER_S: Final = 2.0
+
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a revision serves: a model, its folder, and what tells it from others."""
+    """What a revision serves: a model, or code with the Python that runs it; and what tells it from others."""
 
-    model: Model
     folder: Path
     digest: str
+    model: Model | None = None
+    python: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where versions of this engine live, and what bounds all of them."""
+
+    home: Path
+    logs: Path
+    limits: Limits
 
 
 @dataclass(eq=False)
 class Served:
-    """A version that has replicas here, and what decides how many."""
+    """A version that has replicas here, what decides how many, and what watches its answers."""
 
-    version: Version
+    version: Any  # Version | CodeVersion
     scaler: Autoscaler
     role: str
+    processes: int = 1
+    watcher: Watcher | None = None
     came: int = 0
 
     def sample(self, now: float) -> None:
@@ -54,29 +80,102 @@ class Served:
         self.version.batcher.batching = batching_of(spec)
         self.version.limits = replace(limits, answer_timeout_s=spec.limits.timeout_s)
 
+    def end(self) -> None:
+        """Nothing is watched any more."""
+        if self.watcher is not None:
+            self.watcher.close()
+            self.watcher = None
+
+    @property
+    def replicas(self) -> int:
+        """How many are wanted."""
+        wanted: int = self.version.pool.wanted
+        return -(-wanted // self.processes)
+
+    def resize(self, replicas: int) -> None:
+        """Wants so many."""
+        self.version.pool.resize(replicas * self.processes)
+
     def status(self, weight: float) -> dict[str, Any]:
         """A version as `handrail status` shows it."""
         pool, version = self.version.pool, self.version
         return {
-            "version": version.number, "role": self.role, "weight": weight, "ready": pool.ready, "wanted": pool.wanted,
-            "in_flight": version.metrics.in_flight, "waiting": version.batcher.waiting,
+            "version": version.number, "role": self.role, "weight": weight, "ready": pool.ready // self.processes,
+            "wanted": self.replicas, "in_flight": version.metrics.in_flight, "waiting": version.batcher.waiting,
             "memory_bytes": pool.memory_bytes(), "restarts": version.metrics.restarts,
             "last_failure": pool.last_failure, "pids": pool.pids(),
         }  # fmt: skip
 
 
-def target_of(reference: str, home: Path) -> Target:
+def model_target(reference: str | Path, home: Path) -> Target:
     """The model that a spec names. Raises HandrailError where it is not to be had."""
     model = load(reference, home=home)
     manifest = (model.bundle.path / "manifest.json").read_bytes()
-    return Target(model, model.bundle.path, hashlib.sha256(manifest).hexdigest())
+    return Target(model.bundle.path, hashlib.sha256(manifest).hexdigest(), model)
 
 
-def served(
-    target: Target, spec: ApiSpec, *, limits: Limits, logs: Path, replicas: int, now: float, role: str
-) -> Served:
-    """A version of this target; its pool is not open yet."""
-    return Served(_version(target, spec, limits, logs, replicas), _scaler(spec, now), role)
+def code_target(folder: Path, home: Path, say: Say) -> Target:
+    """The snapshot of a project, with its packages installed. Raises HandrailError where that cannot be done."""
+    if not folder.is_dir():
+        raise HandrailError("not_found", "the copy of the project is gone", "deploy it again", where=str(folder))
+    environment = environment_of(folder, home, say)
+    return Target(folder, folder.name, None, environment.python, environment.notes)
+
+
+def target_at(folder: Path, home: Path, say: Say) -> Target:
+    """What a revision served: the same version, whatever its name means by now."""
+    if not (folder / "manifest.json").is_file():
+        return code_target(folder, home, say)
+    models = home.resolve() / "models"
+    inside = folder.resolve().is_relative_to(models)
+    return model_target(f"{folder.parent.name}@{folder.name}" if inside else folder, home)
+
+
+def served(target: Target, spec: ApiSpec, number: int, *, site: Site, replicas: int, now: float, role: str) -> Served:
+    """A version of this target; its pool is not open yet. `number` is the revision's: it names versions of code."""
+    metrics = Metrics()
+    predictor = spec.predictor
+    processes = predictor.processes_per_replica if predictor else 1
+    threads = predictor.threads_per_process if predictor else 1
+    name = str(number) if target.model is None else str(target.model.version or 0)
+    environment = {} if predictor else _environment(spec)
+    command: Sequence[str] = command_of(target.python) if predictor else REPLICA
+    pack = packed_rows if target.model is None else pack_for(target.model.signature)
+    batcher = Batcher(metrics, batching_of(spec), pack=pack)
+
+    def start() -> Started:
+        log_file = site.logs / spec.name / f"{name}.log"
+        return start_forkserver(target.folder, command, ADOPTABLE_S, environment, log_file)
+
+    hang_s = max(spec.limits.hang_s, spec.limits.timeout_s + HANG_AFTER_S) if predictor else spec.limits.hang_s
+    pool = Pool(start, batcher, metrics, replicas=replicas * processes, hang_s=hang_s, threads=threads,
+                ready_s=spec.limits.ready_s + (LONGER_S if predictor else 0.0))  # fmt: skip
+    if target.model is None:
+        version: Version | CodeVersion = CodeVersion(spec.name, name, batcher, pool, metrics)
+    else:
+        version = version_of(target.model, batcher, pool, metrics, spec.name)
+    version.limits = replace(site.limits, answer_timeout_s=spec.limits.timeout_s)
+    concurrency = processes * threads if predictor else MODEL_TARGET_IN_FLIGHT
+    one = Served(version, Autoscaler(spec.autoscaling, concurrency, now), role, processes)
+    if role != "shadow":
+        watch(one, target, spec, site)
+    return one
+
+
+def watch(one: Served, target: Target, spec: ApiSpec, site: Site) -> None:
+    """Lets its answers be watched as `spec.monitoring` says; gives up what watched them so far."""
+    before, one.watcher = one.watcher, None
+    one.version.watch = None
+    if before is not None:
+        before.close()
+    if spec.monitoring is None:
+        return
+    model = target.model
+    signature, profile = (None, None) if model is None else (model.signature, profile_in(model.bundle))
+    name = f"{model.name}@{model.version}" if model is not None and model.version else ""
+    one.watcher = Watcher(site.home, spec.name, spec.monitoring, signature, profile, version=name)
+    if model is not None:
+        one.version.watch = watch_of(one.watcher)
 
 
 def first_replicas(spec: ApiSpec) -> int:
@@ -85,37 +184,16 @@ def first_replicas(spec: ApiSpec) -> int:
     return scaling.init_replicas or max(1, scaling.min_replicas)
 
 
-def _scaler(spec: ApiSpec, now: float) -> Autoscaler:
-    return Autoscaler(spec.autoscaling, MODEL_TARGET_IN_FLIGHT, now)
-
-
-def _version(target: Target, spec: ApiSpec, limits: Limits, logs: Path, replicas: int) -> Version:
-    metrics = Metrics()
-    log_file = logs / spec.name / f"{target.model.version or 0}.log"
-    batcher = Batcher(metrics, batching_of(spec), pack=pack_for(target.model.signature))
-
-    def start() -> Started:
-        return start_forkserver(target.folder, REPLICA, ADOPTABLE_S, _environment(spec), log_file)
-
-    pool = Pool(start, batcher, metrics, replicas=replicas, hang_s=spec.limits.hang_s, ready_s=spec.limits.ready_s)
-    version = version_of(target.model, batcher, pool, metrics, spec.name)
-    version.limits = replace(limits, answer_timeout_s=spec.limits.timeout_s)
-    return version
-
-
 def batching_of(spec: ApiSpec) -> Batching:
-    """The bounds of an API's queue."""
+    """The bounds of an API's queue. One request is one call of user code, unless it asks for lists of them."""
     most = spec.autoscaling.max_in_flight * max(1, spec.autoscaling.max_replicas)
     batching = spec.batching
+    if spec.predictor is not None:
+        lists = spec.predictor.server_side_batching
+        batching = replace(batching, max_batch_size=1, batch_interval_s=0.0) if lists is None else lists
     return Batching(batching.max_batch_size, batching.batch_interval_s, max_waiting=most, max_in_flight=most)
 
 
 def _environment(spec: ApiSpec) -> dict[str, str]:
     threads = str(max(1, int(spec.compute.cpu)))
     return {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, **spec.env}
-
-
-def refuse_other_kinds(spec: ApiSpec) -> None:
-    """Raises HandrailError for what this engine cannot run yet."""
-    if spec.model is None:
-        raise HandrailError("usage", f"'{spec.name}' names no model", f"write model: NAME under - name: {spec.name}")

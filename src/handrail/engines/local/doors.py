@@ -1,0 +1,125 @@
+"""What the engine adds to the application's routes: user code, splitters, jobs, feedback; and ports of single APIs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from handrail.core.errors import HandrailError
+from handrail.deploy.traffic import Split
+from handrail.engines.local.apis import Apis
+from handrail.engines.local.running import Running
+from handrail.serve.app import App, aside
+from handrail.serve.coded import coded_routes
+from handrail.serve.http import Later, Request, Response
+from handrail.serve.limits import Limits
+from handrail.serve.routes import Endpoint, Route
+from handrail.serve.watching import Watcher, prometheus, saw_reply, watching_routes
+
+
+class Doors:
+    """Gives the routes of what runs, anew whenever the application asks."""
+
+    def __init__(self, apis: Apis, limits: Limits) -> None:
+        self._apis = apis
+        self._limits = limits
+        self.app: App | None = None
+
+    def routes(self) -> dict[str, Route]:
+        """All routes beside those of models."""
+        running = self._apis.running.values()
+        app = self.app
+        if app is None:
+            return {}
+        table = coded_routes(self._apis.coded, app.predict, self._saw)
+        for one in running:
+            if one.spec.kind == "TrafficSplitter":
+                ask = splitting(one, app)
+                table[f"/{one.name}"] = Route("caller", {"GET": _describing(one), "POST": ask})
+                table[f"/{one.name}/predict"] = Route("caller", {"POST": ask})
+        for name in self._apis.models:
+            # Cortex's clients ask at the name itself.
+            table[f"/{name}"] = _also_posting(app, name)
+        watched = {one.name: self._watchers(one) for one in running if one.current and one.current.watcher}
+        return {**table, **watching_routes(watched, self._limits, aside)}
+
+    def lines(self) -> list[str]:
+        """Lines for /metrics of what is watched."""
+        return prometheus([one for running in self._apis.running.values() if (one := _watcher(running)) is not None])
+
+    def _watchers(self, running: Running) -> Any:
+        def watchers() -> list[Watcher]:
+            return [one.watcher for one in running.served() if one.watcher is not None]
+
+        return watchers
+
+    def _saw(self, request: Request, response: Response) -> None:
+        """Replies of user code, where they are watched."""
+        name = request.path.strip("/").split("/")[0]
+        running = self._apis.running.get(name)
+        if running is not None and (watcher := _watcher(running)) is not None:
+            saw_reply(watcher, request, response)
+
+
+@dataclass(frozen=True)
+class Rooted:
+    """The application as one API sees it that has a port of its own: it answers at the root."""
+
+    app: App
+    name: str
+
+    def __call__(self, request: Request) -> Response | Later:
+        """What the application answers at the API's own path."""
+        if request.path in ("/", ""):
+            request.path = f"/{self.name}/predict" if request.method == "POST" else f"/{self.name}"
+        return self.app(request)
+
+    def answered(self, request: Request, response: Response) -> None:
+        """Told of every answer."""
+        self.app.answered(request, response)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.app, name)
+
+
+def splitting(running: Running, app: App) -> Endpoint:
+    """Hands each request to one of the APIs that share its traffic; shadows get copies, whose answers nobody sees."""
+    split = Split(running.spec.traffic, all_named=True)
+
+    def ask(request: Request) -> Response | Later:
+        name = split.chosen(request.headers)
+        for shadow in split.copied():
+            with contextlib.suppress(Exception):
+                copied = _asked(app, shadow, replace(request, started=time.perf_counter()))
+                if isinstance(copied, Later):
+                    copied.future.add_done_callback(copied.finish)
+        if name is None:
+            raise HandrailError("not_found", f"'{running.name}' shares out to nobody", "give its APIs weights")
+        return _asked(app, name, request)
+
+    return ask
+
+
+def _asked(app: App, name: str, request: Request) -> Response | Later:
+    route = app.routes.get(f"/{name}/predict")
+    if route is None:
+        raise HandrailError("environment", f"'{name}' is not there", f"handrail status {name}")
+    return route.methods["POST"](request)
+
+
+def _also_posting(app: App, name: str) -> Route:
+    described = app.described(name)
+    return Route("caller", {"GET": described, "POST": lambda request: _asked(app, name, request)})
+
+
+def _describing(running: Running) -> Endpoint:
+    shares = [{"name": share.name, "weight": share.weight, "shadow": share.shadow} for share in running.spec.traffic]
+    return lambda request: Response(orjson.dumps({"name": running.name, "kind": running.spec.kind, "apis": shares}))
+
+
+def _watcher(running: Running) -> Watcher | None:
+    return None if running.current is None else running.current.watcher
