@@ -15,7 +15,7 @@ import pytest
 import handrail
 from handrail.core.errors import HandrailError
 from handrail.deploy.spec import ApiSpec, Predictor, Share, spec_from
-from handrail.faces.cli.standing import ago
+from handrail.faces.cli.standing import ago, drawn
 from handrail.store import Store
 from handrail.store.deployments import Deployments
 from tests.engines.fake import FakeEngine, engine_saying, standing
@@ -253,11 +253,17 @@ def test_status_of_an_engine_that_just_came_up_has_no_figures_yet(engine: FakeEn
     assert cli("status").out.splitlines()[3].split()[:8] == ["churn", "live", "–", "1/1", "0", "–", "–", "–"]
 
 
+def test_an_api_that_sleeps_is_no_cause_for_complaint(engine: FakeEngine, churn: Apis, cli: Cli) -> None:
+    churn.standings["churn"] |= {"state": "asleep", "why_not_ready": "asleep: the first request wakes it"}
+    assert "wakes it" not in cli("status").out
+    assert "not ready" not in cli("status", "churn").out
+
+
 def test_status_of_one_api_says_all(engine: FakeEngine, churn: Apis, cli: Cli) -> None:
     churn.standings["churn"]["monitoring"] = {"rows": 12, "classes": {"yes": 7, "no": 5}}
     done = cli("status", "churn")
     assert done.status == 0, done.err
-    for words in ("churn: live, revision 3", "answers at  http://127.0.0.1:8080/churn/predict", "churn@3  current",
+    for words in ("churn: live, revision 3", "answers at  http://127.0.0.1:8080/churn/predict", "3        current",
                   "38.6 MB", "p50 0.42 ms, p90 1.50 ms, p99 12.2 ms", "1,234 2xx, 5 4xx, 0 5xx", "yes 7, no 5",
                   "curl http://127.0.0.1:8080/churn/predict --json"):  # fmt: skip
         assert words in done.out
@@ -274,6 +280,27 @@ def test_status_of_an_unknown_api_names_those_that_are(engine: FakeEngine, churn
 def test_status_is_drawn_again_and_again_only_on_a_terminal(engine: FakeEngine, churn: Apis, cli: Cli) -> None:
     assert cli("status", "--watch").out == cli("status").out
     cli("status", "-w", "--json").refused(2, "--watch draws")
+
+
+@pytest.mark.parametrize("width", [40, 60, 72, 80, 100, 120, 200])
+@pytest.mark.parametrize("name", ["a", "reviews-of-films", "a-very-long-name-that-somebody-has-chosen-1234567890"])
+def test_the_table_is_never_wider_than_the_terminal(name: str, width: int) -> None:
+    from rich.console import Console
+
+    two = [{**standing()["versions"][0], "version": "12", "role": "canary", "weight": 12.5}] * 2
+    apis = [standing(name, state="updating", versions=two, updated=0.0), standing("b")]
+    console = Console(highlight=False, width=width)
+    with console.capture() as captured:
+        console.print(drawn("http://127.0.0.1:8080", apis, width=width))
+    lines = captured.get().splitlines()
+    assert lines[2].split()[:4] == ["api", "state", "version", "ready"]
+    assert all(len(line) <= width for line in lines)
+    # Only a name is cut: a figure that is cut would be another figure.
+    assert all("…" not in line.split(" ", 1)[1] for line in lines[2:] if line)
+    assert lines[3].split()[1:3] == ["updating", "12"]
+    if width == 200:
+        assert name in lines[3]
+        assert lines[2].split() == "api state version ready flight ms ms ms 2xx 4xx 5xx updated".split()
 
 
 @pytest.mark.parametrize(
@@ -354,7 +381,7 @@ def test_traffic_shows_who_gets_what(engine: FakeEngine, churn: Apis, cli: Cli) 
         versions=versions,
     )
     lines = cli("traffic", "churn").out.splitlines()
-    assert lines[1:] == ["churn@1  current  95 %", "churn@2  canary   5 %", "churn@3  canary   0 %, those with x-beta"]
+    assert lines[1:] == ["      1  current  95 %", "      2  canary   5 %", "      3  canary   0 %, those with x-beta"]
     assert cli("traffic", "churn", "--json").object()["shares"][1]["header"] == "x-beta"
 
 

@@ -73,7 +73,9 @@ def put_end(done: Deployed) -> None:
     from handrail.faces.cli.standing import request_for
     from handrail.store.home import default_home
 
-    put_table([(f"{api['name']}", api["state"], f"POST {api['url']}") for api in done.apis])
+    width = max((len(api["name"]) for api in done.apis), default=0)
+    for api in done.apis:
+        put(f"{api['name']:<{width}}  {api['state']}  POST {api['url']}")
     line = next(filter(None, (request_for(api, default_home()) for api in done.apis)), None)
     if line:
         say(f"try: {line}")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from handrail.core.errors import HandrailError, printable
+from handrail.core.errors import HandrailError, clipped, printable
 from handrail.faces.cli.printing import (
     counted,
     one_line,
@@ -32,6 +32,11 @@ WIDE = 200
 STYLES = {"live": "green", "degraded": "red", "failed": "red", "updating": "yellow", "starting": "yellow"}
 HEADINGS = ("\napi", "\nstate", "\nversion", "\nready", "in\nflight", "p50\nms", "p90\nms", "p99\nms", "\n2xx", "\n4xx",
             "\n5xx", "\nupdated")  # fmt: skip
+# Columns that go where there is no room, one after the other.
+SPARED = ("p90\nms", "p50\nms", "\n4xx", "\nupdated", "\n2xx", "p99\nms", "\n5xx", "in\nflight")
+# Names up to this length are shown in full where that is possible at all, and never cut to fewer than NARROWEST.
+NAME = 16
+NARROWEST = 8
 WORDS = ("api", "state", "version", "updated")
 AGES = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
@@ -42,18 +47,36 @@ def drawn(url: str, apis: Sequence[Standing], said: str = "", width: int | None 
     from rich.table import Table
     from rich.text import Text
 
-    gap = 2 if (width or width_of_terminal()) >= ROOMY else 1
+    width = width or width_of_terminal()
+    gap = 2 if width >= ROOMY else 1
     table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, title_justify="left")
     table.title = Text(printable(url))
-    for heading in HEADINGS:
-        is_word = heading.strip() in WORDS
-        table.add_column(heading, justify="left" if is_word else "right", no_wrap=heading != "\nupdated")
-    for api in apis:
-        name, state, *figures = cells_of(api)
-        styled = Text(state, style=STYLES.get(state, ""))
-        table.add_row(Text(name, no_wrap=True, overflow="ellipsis"), styled, *map(Text, figures))
+    headings, *rows = fitted([list(HEADINGS), *map(cells_of, apis)], width, gap)
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading.strip() in WORDS else "right", no_wrap=True)
+    for name, state, *figures in rows:
+        table.add_row(Text(name), Text(state, style=STYLES.get(state, "")), *map(Text, figures))
     below = [Text(line, style="red") for api in apis for line in complaints(api)]
     return Group(table, *below, *([Text(printable(said))] if said else []))
+
+
+def fitted(rows: list[list[str]], width: int, gap: int) -> list[list[str]]:
+    """Rows of cells that fit: first ages take two lines, then columns go, and then long names are cut."""
+    wanted = min(NAME, max(len(row[0]) for row in rows))
+    if _left(rows, width, gap) < wanted:
+        rows = [[*row[:-1], row[-1].replace(" ago", "\nago")] for row in rows]
+    for heading in SPARED:
+        if _left(rows, width, gap) < wanted:
+            place = rows[0].index(heading)
+            rows = [row[:place] + row[place + 1 :] for row in rows]
+    room = max(NARROWEST, _left(rows, width, gap))
+    return [[clipped(row[0], room), *row[1:]] for row in rows]
+
+
+def _left(rows: list[list[str]], width: int, gap: int) -> int:
+    """How many columns are left for names."""
+    others = list(zip(*rows, strict=True))[1:]
+    return width - sum(gap + max(len(line) for cell in column for line in cell.split("\n")) for column in others)
 
 
 def cells_of(api: Standing) -> list[str]:
@@ -81,7 +104,9 @@ def _part(version: Standing) -> str:
 
 def complaints(api: Standing) -> list[str]:
     """Lines that say why an API is not ready, and what went wrong last."""
-    said = (("why_not_ready", "is not ready"), ("last_error", "last error"))
+    said = [("last_error", "last error")]
+    if api["state"] != "asleep":
+        said.insert(0, ("why_not_ready", "is not ready"))
     return [f"{one_line(api['name'])} {words}: {one_line(api[key])}" for key, words in said if api.get(key)]
 
 
@@ -103,9 +128,10 @@ def put_all(answer: Standing) -> None:
 def put_one(api: Standing, home: Path) -> None:
     """Everything about one API on stdout."""
     put(f"{api['name']}: {api['state']}, revision {api['revision']}, updated {ago(api['updated'])}")
-    put_table([("  answers at", api["url"]), *(("  !", line) for line in complaints(api))])
+    put(f"  answers at  {api['url']}")
+    put_table([("  !", line) for line in complaints(api)])
     put_heading("versions")
-    put_table([_heads(), *(_version_cells(api, one) for one in api["versions"])], header=True)
+    put_table([_heads(), *(_version_cells(one) for one in api["versions"])], header=True)
     put_heading("requests")
     put_table([("  in flight", f"{api['in_flight']:,}"), *_requests(api)])
     if api.get("monitoring"):
@@ -121,17 +147,17 @@ def _heads() -> tuple[str, ...]:
     return ("  version", "role", "share", "ready", "in flight", "waiting", "memory", "restarts", "last failure")
 
 
-def _version_cells(api: Standing, one: Standing) -> tuple[str, ...]:
+def _version_cells(one: Standing) -> tuple[str, ...]:
     return (
-        f"  {named(api, one)}", one["role"], f"{one['weight']:g} %", f"{one['ready']}/{one['wanted']}",
+        f"  {named(one)}", one["role"], f"{one['weight']:g} %", f"{one['ready']}/{one['wanted']}",
         f"{one['in_flight']:,}", f"{one['waiting']:,}", size_words(one["memory_bytes"]), str(one["restarts"]),
         one["last_failure"] or "–",
     )  # fmt: skip
 
 
-def named(api: Standing, version: Standing) -> str:
-    """`reviews@3`, by the model's name where that is another one."""
-    return one_line(version.get("model") or f"{api['name']}@{version['version']}")
+def named(version: Standing) -> str:
+    """Its number, with the model's name where that is told."""
+    return one_line(version.get("model") or version["version"])
 
 
 def _requests(api: Standing) -> list[tuple[str, str]]:

@@ -61,10 +61,9 @@ def put_shares(api: Mapping[str, Any], shares: Sequence[Share], as_json: bool) -
     if as_json:
         put_json({"name": api["name"], "versions": api["versions"], "shares": [asdict(share) for share in shares]})
         return
-    headers = {share.name: f", those with {share.header}" for share in shares if share.header}
+    headers = {share.name.rpartition("@")[2]: f", those with {share.header}" for share in shares if share.header}
     rows = [
-        (named(api, one), one["role"], f"{one['weight']:g} %{headers.get(named(api, one), '')}")
-        for one in api["versions"]
+        (named(one), one["role"], f"{one['weight']:g} %{headers.get(one['version'], '')}") for one in api["versions"]
     ]
     put_table([("version", "role", "share"), *rows], header=True)
 
