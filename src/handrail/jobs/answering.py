@@ -28,13 +28,15 @@ class Answerer(Protocol):
     """What answers the rows of a batch, in a worker process: a model, or code of the user's.
 
     `names` are the columns that its answers fill; empty: answers are any JSON and go to JSON lines alone. `inputs` are
-    the columns that it reads. `files_as`: what a file that is a row is to it; None: it takes no such rows. `vectors`:
-    rows hold lists of numbers.
+    the columns that it reads. `files_as`: what a file that is a row is to it; None: it takes no such rows.
+    `lines_as`: whether JSON lines are rows of a table to it, or go to it as they are. `vectors`: rows hold lists of
+    numbers, and are read from JSON alone.
     """
 
     names: Sequence[str]
     inputs: Sequence[str]
     files_as: Literal["text", "path"] | None
+    lines_as: Literal["table", "items"]
     vectors: bool
 
     def refuse(self, names: Sequence[str], where: str) -> None:
@@ -68,6 +70,7 @@ class ModelAnswerer:
         takes_text = len(signature.inputs) == 1 and signature.inputs[0].kind in ("text", "category")
         self.files_as: Literal["text", "path"] | None = "text" if takes_text else None
         self.vectors = signature.takes_vectors()
+        self.lines_as: Literal["table", "items"] = "items" if self.vectors else "table"
 
     def refuse(self, names: Sequence[str], where: str) -> None:
         try:

@@ -19,6 +19,8 @@ ENDINGS: Final = (".csv", ".tsv", ".jsonl", ".ndjson")
 LINES_ENDINGS: Final = (".jsonl", ".ndjson")
 ITEMS: Final = "items.jsonl"
 FILES: Final = "files.jsonl"
+# What the column is called that stands for files that are rows.
+FILE_COLUMN: Final = "file"
 LAYOUT: Final = "layout.json"
 MAX_LAYOUT_BYTES: Final = 2**28
 

@@ -113,7 +113,7 @@ class Worker:
 
     def kill(self) -> None:
         """Ends it now, and waits for that."""
-        self._process.kill()
+        os.kill(self._process.pid, signal.SIGKILL)  # Popen.kill would reap one that has ended
         _, status, usage = os.wait4(self._process.pid, 0)
         self._reaped(os.waitstatus_to_exitcode(status), usage.ru_maxrss)
 

@@ -33,7 +33,7 @@ def opened(home: Path) -> Connection:
     refuse_file(home)
     with disk_errors(home):
         home.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_MODE))
+        _make_private(path)
     with database_errors(path):
         database = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
         try:
@@ -93,6 +93,13 @@ def migrate(database: Connection) -> None:
             version += 1
             database.execute(f"pragma user_version = {version}")
         database.execute("commit")
+
+
+def _make_private(path: Path) -> None:
+    """Makes the file if there is none. One that is there is not touched: to close it would take back the locks that
+    other connections of this process hold on it, and then commits are lost."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_MODE))
 
 
 def _write_ahead(database: Connection) -> None:

@@ -11,12 +11,10 @@ from handrail.core.events import Tell, quiet
 from handrail.core.files import write_bytes
 from handrail.jobs import chunks
 from handrail.jobs.answering import Answerer
-from handrail.jobs.batch import FILES, ITEMS, PRIVATE, Batch, Layout, write_layout
+from handrail.jobs.batch import FILE_COLUMN, FILES, ITEMS, PRIVATE, Batch, Layout, write_layout
 from handrail.jobs.database import Connection
 from handrail.jobs.finding import File, files_in
 from handrail.jobs.planning import Plan, Source, is_table, lines_of_files, plan_items, plan_tables
-
-FILE_COLUMN = "file"
 
 
 @dataclass(frozen=True)

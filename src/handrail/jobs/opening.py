@@ -42,6 +42,7 @@ class CodeAnswerer:
     names: Sequence[str] = ()
     inputs: Sequence[str] = ()
     files_as: Literal["text", "path"] | None = "path"
+    lines_as: Literal["table", "items"] = "items"
     vectors = False
 
     def __init__(self, code: JobCode | None, tries: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from handrail.core.files import FILE_MODE, disk_errors, sync_folder, write_bytes
 from handrail.encode.answers import inert
 from handrail.jobs.answering import Answered, Answerer
-from handrail.jobs.batch import Batch, Layout, part_of
+from handrail.jobs.batch import FILE_COLUMN, Batch, Layout, part_of
 from handrail.jobs.planning import Piece
 from handrail.jobs.reading import Rows
 
@@ -38,7 +38,7 @@ class Part:
 def write_part(folder: Path, batch: Batch, layout: Layout, answerer: Answerer, part: Part) -> int:
     """Writes the answers of a piece, and how many rows got none; durable when it returns."""
     path = part_of(folder, part.piece.position, part.piece.rows)
-    dead = "".join(f"{line}\n" for line in _dead_lines(layout, part))
+    dead = "".join(f"{line}\n" for line in _dead_lines(part))
     if dead:
         write_bytes(path.with_name(path.name + DEAD), dead.encode(), PRIVATE)
     content = _lines(part) if batch.in_lines else _cells(batch, layout, answerer, part)
@@ -97,21 +97,27 @@ def _cell(item: Any, name: str, names: Sequence[str]) -> Any:
     return item if len(names) == 1 and isinstance(item, str) else None
 
 
-def _dead_lines(layout: Layout, part: Part) -> Iterator[str]:
+def _dead_lines(part: Part) -> Iterator[str]:
     """One line for each row without an answer: its number (1 is the first of all), where it stood, why, and itself."""
     if not part.answered.problems:
         return
-    cells = _input_cells(layout, part)
-    items = dict(zip(part.rows.places, part.rows.items, strict=False)) if part.rows.table is None else {}
+    given = _given(part)
     for place, problem in sorted(part.answered.problems.items()):
-        line: dict[str, Any] = {"row": part.piece.position + place + 1, "file": part.source, "error": problem}
-        if place in part.rows.broken:
+        file = part.names[place] if part.names else part.source
+        line: dict[str, Any] = {"row": part.piece.position + place + 1, "file": file, "error": problem}
+        if place in part.rows.broken and not part.names:
             line["raw"] = part.rows.broken[place][1]
-        elif place in items and not part.names:
-            line["input"] = items[place]
+        elif not part.names:
+            line["input"] = given[place]
         else:
-            line["input"] = dict(zip(layout.inputs, cells[place], strict=True))
+            line["input"] = {FILE_COLUMN: file}
         yield json_line(line)
+
+
+def _given(part: Part) -> dict[int, Any]:
+    """Place → the row as it was given to what answers."""
+    table = part.rows.table
+    return dict(zip(part.rows.places, part.rows.items if table is None else table.rows(), strict=True))
 
 
 # The whole.
@@ -154,7 +160,9 @@ def _content(folder: Path, batch: Batch, layout: Layout, pieces: Sequence[tuple[
 def _dead_content(folder: Path, batch: Batch, layout: Layout, pieces: Sequence[tuple[Piece, int]]) -> Iterator[bytes]:
     """The rows as they were, so that they can be mended and given again, with `row`, `file`, `error` and `raw`."""
     if not batch.in_lines:
-        yield _line(["row", "file", "error", *layout.inputs, "raw"], batch)
+        yield _line(
+            [*_free_names(("row", "file", "error"), layout), *layout.inputs, *_free_names(("raw",), layout)], batch
+        )
     for piece, count in pieces:
         if not count:
             continue
@@ -167,6 +175,16 @@ def _dead_row(line: Mapping[str, Any], batch: Batch, layout: Layout) -> bytes:
     given = line.get("input", "")
     cells = [_cell(given, name, layout.inputs) for name in layout.inputs]
     return _line([line["row"], line["file"], line["error"], *cells, line.get("raw", "")], batch)
+
+
+def _free_names(names: Sequence[str], layout: Layout) -> list[str]:
+    """Names for columns of ours that no column of the rows has."""
+    found = []
+    for name in names:
+        while name in layout.inputs:
+            name += "_"  # noqa: PLW2901 - a name grows until it is free
+        found.append(name)
+    return found
 
 
 def _line(cells: Sequence[Any], batch: Batch) -> bytes:

@@ -43,16 +43,17 @@ class Rows:
         return len(self.places)
 
 
-def rows_of(piece: Piece, source: Source, folder: Path, *, vectors: bool = False, as_paths: bool = False) -> Rows:
+def rows_of(piece: Piece, source: Source, folder: Path, *, as_items: bool = False, as_paths: bool = False) -> Rows:
     """The rows of a piece, in the order of the file. `folder` is the job's own.
 
-    `vectors`: rows hold lists of numbers, which no table does. `as_paths`: a file that is a row stays a path.
+    `as_items`: JSON lines stay what they are, with lists and objects in them, which no table holds. `as_paths`: a file
+    that is a row stays a path.
     """
     if source.kind == "table":
         found = _of_table(piece, source)
     elif source.kind == "files":
         found = _of_files(_lines(folder / source.path, piece, None), as_paths)
-    elif source.kind == "items" or vectors:
+    elif source.kind == "items" or (as_items and source.kind == "lines"):
         path = folder / source.path if source.kind == "items" else Path(source.path)
         found = _of_items(_lines(path, piece, source.identity))
     else:

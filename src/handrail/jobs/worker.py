@@ -129,7 +129,9 @@ def _answerer(work: Work, batch: Batch) -> Answerer:
 def _answer_piece(work: Work, batch: Batch, layout: Layout, answerer: Answerer, chunk: Chunk) -> int:
     """Answers one piece and writes its part; how many rows got no answer."""
     piece, source = chunk.piece, layout.sources[chunk.piece.source]
-    rows = rows_of(piece, source, work.folder, vectors=answerer.vectors, as_paths=answerer.files_as == "path")
+    rows = rows_of(
+        piece, source, work.folder, as_items=answerer.lines_as == "items", as_paths=answerer.files_as == "path"
+    )
     names = names_of_files(piece, source, work.folder) if source.kind == "files" else ()
     if chunk.state == "poison":  # who asks for its answer is ended
         found = Answered([None] * rows.count, dict.fromkeys(range(rows.count), f"failed (poison): {chunk.said}"))
