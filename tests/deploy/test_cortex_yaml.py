@@ -19,7 +19,9 @@ def test_the_file_of_the_read_me_is_read_as_it_stands(tmp_path: Path) -> None:  
     text = "- name: sentiment\n  predictor:\n    type: python\n    path: predictor.py\n"
     read = found(tmp_path, text, CORTEX)
     predictor = Predictor("predictor.py")
-    assert read.specs == (ApiSpec("sentiment", predictor=predictor, port=8888, batching=Batching(max_batch_size=1)),)
+    assert read.specs == (
+        ApiSpec("sentiment", predictor=predictor, port=8888, any_port=True, batching=Batching(max_batch_size=1)),
+    )
     assert (read.notes, read.style, read.project) == ((), "cortex", tmp_path)
 
 

@@ -60,7 +60,11 @@ class Engine:
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
-                words = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0") if entry.name.isdigit() else []
+                words = (
+                    (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                    if entry.name.isdigit()
+                    else []
+                )
                 if any(what in word for word in words) and any(str(self.place.home) in word for word in words):
                     found.append(int(entry.name))
         return found

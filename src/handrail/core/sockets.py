@@ -47,6 +47,15 @@ def listening_at(host: str, port: int) -> socket.socket:
     return listening
 
 
+def is_free(host: str, port: int) -> bool:
+    """Whether one could listen there now."""
+    try:
+        listening_at(host, port).close()
+    except HandrailError:
+        return False
+    return True
+
+
 def _not_bound(host: str, port: int, error: Exception) -> HandrailError:
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, socket.gaierror) or number == errno.EADDRNOTAVAIL:

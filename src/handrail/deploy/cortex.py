@@ -56,7 +56,8 @@ def _with_ports(specs: Sequence[ApiSpec]) -> tuple[ApiSpec, ...]:
     taken = {spec.port for spec in specs}
     free = (port for port in range(LOCAL_PORT, 65536) if port not in taken)
     return tuple(
-        replace(spec, port=next(free)) if spec.port is None and spec.kind == "RealtimeAPI" else spec for spec in specs
+        replace(spec, port=next(free), any_port=True) if spec.port is None and spec.kind == "RealtimeAPI" else spec
+        for spec in specs
     )
 
 

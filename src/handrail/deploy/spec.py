@@ -146,7 +146,8 @@ class ApiSpec:
     TrafficSplitter, neither: then `traffic` names other APIs.
 
     `schedule` (a TaskAPI's): how often it runs by itself, "every 24h" or "daily 03:00" (UTC). `keys`: a file that
-    `handrail keys` wrote, for this API alone. `port`: it answers at the root of this port of the loopback, too.
+    `handrail keys` wrote, for this API alone. `port`: it answers at the root of this port of the loopback, too; with
+    `any_port` the next free one is as good.
     """
 
     name: str
@@ -155,6 +156,7 @@ class ApiSpec:
     predictor: Predictor | None = None
     endpoint: str | None = None
     port: int | None = None
+    any_port: bool = False
     autoscaling: Autoscaling = field(default_factory=Autoscaling)
     batching: Batching = field(default_factory=Batching)
     limits: ApiLimits = field(default_factory=ApiLimits)

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.failpoints import reached
+from handrail.core.sockets import is_free
 from handrail.deploy.spec import ApiSpec, spec_from
 from handrail.engines.local.rollout import take_over
 from handrail.engines.local.running import WITH_REPLICAS, Running
@@ -31,6 +33,8 @@ from handrail.store.deployments import Deployments, Revision
 from handrail.watch import forget
 
 Say = Callable[[str], None]
+# Beside the spec: the port that an API really has.
+BOUND: Final = "bound_port"
 
 
 class Apis:
@@ -78,17 +82,18 @@ class Apis:
     def propose(self, spec: ApiSpec, target: Target) -> Revision:
         """Writes down what is to be tried."""
         folder = "" if spec.kind == "TrafficSplitter" else str(target.folder.resolve())
-        return self._kept.propose(spec.name, spec.as_dict(), folder, target.digest)
+        plain = {**spec.as_dict(), BOUND: self._port_for(spec)}
+        return self._kept.propose(spec.name, plain, folder, target.digest)
 
     async def create(self, spec: ApiSpec, target: Target, revision: Revision) -> None:
         """An API that is not there. Nothing of it stays where it does not become ready."""
-        running = Running(spec, revision.number, target)
+        running = Running(spec, revision.number, target, port=revision.spec.get(BOUND, revision.spec.get("port")))
         try:
-            self._listen({**self._ports_without(spec.name), **_port(spec)})
+            self.ports({**self._ports_without(spec.name), **_at(running)})
             await self.open(running)
             reached("create.opened")
         except BaseException:
-            self._listen(self._ports_without(spec.name))
+            self.ports(self._ports_without(spec.name))
             if not self._kept.promoted(spec.name):
                 self._kept.remove(spec.name)
             raise
@@ -104,7 +109,7 @@ class Apis:
             return
         spec = spec_from(revision.spec)
         running = self.running.setdefault(name, Running(spec, revision.number, None))
-        running.updated = revision.created
+        running.updated, running.port = revision.created, revision.spec.get(BOUND, revision.spec.get("port"))
         running.target = await self.target_again(revision, say)
         reached("restore.resolved")
         await self.open(running)
@@ -126,7 +131,7 @@ class Apis:
         if running.api is not None:
             assert running.target is not None
             (self.coded if running.target.model is None else self.models)[running.name] = running.api
-        self._listen({one.spec.port: one.name for one in self.running.values() if one.spec.port})
+        self.ports({**self._ports_without(running.name), **_at(running)})
         self.changed()
 
     async def update(self, running: Running, spec: ApiSpec, target: Target, revision: Revision, say: Say) -> None:
@@ -151,6 +156,7 @@ class Apis:
             raise
         else:
             running.became(new, spec, target, revision.number)
+            running.port = revision.spec.get(BOUND, revision.spec.get("port"))
             current.end()
             reached("update.sharing")
             await self._share(running, spec)
@@ -163,7 +169,8 @@ class Apis:
     async def adjust(self, running: Running, spec: ApiSpec) -> None:
         """Takes over what needs no new processes."""
         reached("adjust.begun")
-        self._listen({**self._ports_without(spec.name), **_port(spec)})
+        port = self._port_for(spec)
+        self.ports({**self._ports_without(spec.name), **({} if port is None else {port: spec.name})})
         await self._share(running, spec)
         reached("adjust.shared")
         assert running.target is not None
@@ -171,6 +178,7 @@ class Apis:
         self._kept.promote(spec.name, revision.number)
         watched_anew = running.spec.monitoring != spec.monitoring
         running.spec, running.revision, running.updated = spec, revision.number, time.time()
+        running.port = port
         for one in running.served():
             one.adjust(spec, self._site.limits)
             low, high = spec.autoscaling.min_replicas, spec.autoscaling.max_replicas
@@ -185,7 +193,7 @@ class Apis:
         reached("delete.forgotten")
         for table in (self.running, self.models, self.coded):
             table.pop(running.name, None)
-        self._listen(self._ports_without(running.name))
+        self.ports(self._ports_without(running.name))
         self.changed()
         reached("delete.hidden")
         await let_go(running.served())
@@ -201,7 +209,7 @@ class Apis:
 
     async def _replace(self, running: Running, spec: ApiSpec, target: Target, revision: Revision) -> None:
         """For kinds without replicas, and for one that never became ready: the new instead of the old."""
-        fresh = Running(spec, revision.number, target)
+        fresh = Running(spec, revision.number, target, port=revision.spec.get(BOUND, revision.spec.get("port")))
         await self.open(fresh)
         self._kept.promote(spec.name, revision.number)
         self._move(running)
@@ -249,14 +257,23 @@ class Apis:
                 )
 
     def _ports_without(self, name: str) -> dict[int, str]:
-        return {one.spec.port: one.name for one in self.running.values() if one.spec.port and one.name != name}
+        return {one.port: one.name for one in self.running.values() if one.port and one.name != name}
 
-    def _listen(self, ports: Mapping[int, str]) -> None:
-        self.ports(ports)
+    def _port_for(self, spec: ApiSpec) -> int | None:
+        """The port that was asked for, or, where any is as good, the first free one from there."""
+        running, taken = self.running.get(spec.name), self._ports_without(spec.name)
+        if spec.port is None or (running is not None and running.spec.port == spec.port and running.port):
+            return None if running is None or spec.port is None else running.port
+        if spec.any_port:
+            return next(port for port in range(spec.port, 65_536) if port not in taken and is_free("127.0.0.1", port))
+        if spec.port in taken:
+            mend = f"choose another port for '{spec.name}'"
+            raise HandrailError("conflict", f"port {spec.port} is that of '{taken[spec.port]}'", mend)
+        return spec.port
 
 
-def _port(spec: ApiSpec) -> dict[int, str]:
-    return {spec.port: spec.name} if spec.port else {}
+def _at(running: Running) -> dict[int, str]:
+    return {running.port: running.name} if running.port else {}
 
 
 def _from_thread(say: Say) -> Say:

@@ -30,6 +30,8 @@ class Running:
     coming: Served | None = None
     # How canaries began: see `sharing`.
     trials: dict[str, Any] = field(default_factory=dict)
+    # The port of its own that it answers at.
+    port: int | None = None
     changing: bool = False
     last_error: str | None = None
     updated: float = field(default_factory=time.time)
@@ -72,7 +74,7 @@ class Running:
         versions = [one.status(weights.get(name, left if one is self.current else 0.0)) for name, one in self._named()]
         return {
             "name": self.name, "kind": self.spec.kind, "state": self.state(), "revision": self.revision,
-            "url": f"{url}/{self.name}{ENDS.get(self.spec.kind, '')}", "versions": versions,
+            "url": f"{url}/{self.name}{ENDS.get(self.spec.kind, '')}", "port": self.port, "versions": versions,
             "ready": sum(one["ready"] for one in versions), "wanted": sum(one["wanted"] for one in versions),
             "in_flight": sum(one["in_flight"] for one in versions),
             "latency_ms": self._latency_ms(), "codes": self._codes(), "last_error": self.last_error,
