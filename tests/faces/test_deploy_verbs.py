@@ -39,8 +39,8 @@ class Apis:
         self.standings[spec.name] = standing(spec.name, **changes)
         self.promote(spec)
 
-    def promote(self, spec: ApiSpec) -> None:
-        self.kept.promote(spec.name, self.kept.propose(spec.name, spec.as_dict(), "", "").number)
+    def promote(self, spec: ApiSpec, folder: str = "") -> None:
+        self.kept.promote(spec.name, self.kept.propose(spec.name, spec.as_dict(), folder, "").number)
 
     def answers(self, request: Mapping[str, Any]) -> list[Any]:
         do, api = request["do"], request.get("api")
@@ -49,7 +49,7 @@ class Apis:
         if do == "deploy":
             apis = [standing(spec["name"]) for spec in request["apis"]]
             for spec in [] if request["dry_run"] else request["apis"]:
-                self.promote(spec_from(spec))
+                self.promote(spec_from(spec), request["folders"].get(spec["name"], ""))
             return [STEP, {"result": {"steps": self.steps, "apis": [] if request["dry_run"] else apis}}]
         if api is not None and api not in self.standings:
             return [HandrailError("not_found", f"no API called '{api}' is deployed", "deployed: churn").as_dict()]
@@ -250,7 +250,7 @@ def test_status_is_a_table(engine: FakeEngine, churn: Apis, cli: Cli) -> None:
 def test_status_of_an_engine_that_just_came_up_has_no_figures_yet(engine: FakeEngine, apis: Apis, cli: Cli) -> None:
     assert cli("status").out == "nothing is deployed at http://127.0.0.1:8080: handrail deploy NAME\n"
     apis.serve(ApiSpec("churn", model="churn"), latency_ms={"p50": None, "p90": None, "p99": None}, versions=[])
-    assert cli("status").out.splitlines()[3].split()[:8] == ["churn", "live", "–", "1/1", "0", "–", "–", "–"]
+    assert cli("status").out.splitlines()[3].split()[:8] == ["churn", "live", "–", "–", "0", "–", "–", "–"]
 
 
 def test_an_api_that_sleeps_is_no_cause_for_complaint(engine: FakeEngine, churn: Apis, cli: Cli) -> None:
@@ -269,6 +269,37 @@ def test_status_of_one_api_says_all(engine: FakeEngine, churn: Apis, cli: Cli) -
         assert words in done.out
     found = cli("status", "churn", "--json").object()
     assert found["apis"] == [churn.standings["churn"]]
+
+
+def test_a_splitter_and_jobs_stand_as_what_they_are(engine: FakeEngine, churn: Apis, cli: Cli) -> None:
+    none: dict[str, Any] = {"versions": [], "ready": 0, "wanted": 0, "latency_ms": None}
+    shares = (Share("churn", 30.0), Share("other", 70.0), Share("third", 5.0, shadow=True))
+    churn.serve(ApiSpec("split", kind="TrafficSplitter", traffic=shares), kind="TrafficSplitter", **none)
+    churn.serve(ApiSpec("job", kind="TaskAPI", predictor=Predictor("task.py")), kind="TaskAPI", **none)
+    rows = [line.split()[:4] for line in cli("status").out.splitlines()[3:]]
+    assert rows[1:] == [["split", "live", "splitter", "–"], ["job", "live", "task", "–"]]
+    said = cli("status", "split").out
+    assert [line.split() for line in said.splitlines()[-3:]] == [
+        ["churn", "current", "30", "%"], ["other", "current", "70", "%"], ["third", "shadow", "5", "%"],
+    ]  # fmt: skip
+    assert cli("traffic", "split").out.splitlines()[1].split() == ["churn", "current", "30", "%"]
+    assert cli("traffic", "split", "churn=50", "other=50").status == 0
+    assert [share["name"] for share in engine.asked("traffic")[0]["shares"]] == ["churn", "other"]
+
+
+def test_an_api_with_a_port_of_its_own_says_so(engine: FakeEngine, churn: Apis, cli: Cli) -> None:
+    churn.standings["churn"]["port"] = 8888
+    assert "and at      http://127.0.0.1:8888/\n" in cli("status", "churn").out
+
+
+def test_the_sample_beside_the_code_is_the_request_to_try(engine: FakeEngine, apis: Apis, cli: Cli, home: Path) -> None:
+    Path("sample.json").write_text('{"x": 1}')
+    Path("predictor.py").write_text("class PythonPredictor:\n    def predict(self, payload): return 1\n")
+    Path("cortex.yaml").write_text(
+        "- name: iris\n  kind: RealtimeAPI\n  predictor: {type: python, path: predictor.py}\n"
+    )
+    done = cli("deploy", "--yes")
+    assert re.search(rf"try: curl http://127.0.0.1:8080/iris/predict --json @{home}/\S+/sample.json\n", done.err)
 
 
 def test_status_of_an_unknown_api_names_those_that_are(engine: FakeEngine, churn: Apis, cli: Cli) -> None:

@@ -124,7 +124,9 @@ def _planned(asked: Asked, folders: Mapping[str, Path], store: Store, prune: boo
     from handrail.engines.local.versions import model_target  # noqa: PLC0415 - rarely needed, and it takes a while
 
     def digest(spec: ApiSpec) -> str:
-        return folders[spec.name].name if spec.name in folders else model_target(str(spec.model), store.home).digest
+        if spec.name in folders:
+            return folders[spec.name].name
+        return "" if spec.model is None else model_target(spec.model, store.home).digest
 
     kept = Deployments(store.home)
     served = [revision for name in kept.apis() if (revision := kept.served(name)) is not None]

@@ -70,12 +70,14 @@ def put_steps(done: Deployed) -> None:
 
 def put_end(done: Deployed) -> None:
     """Where each API answers, and a request that works."""
-    from handrail.faces.cli.standing import request_for
+    from handrail.faces.cli.standing import at_port, request_for
     from handrail.store.home import default_home
 
     width = max((len(api["name"]) for api in done.apis), default=0)
     for api in done.apis:
-        put(f"{api['name']:<{width}}  {api['state']}  POST {api['url']}")
+        more = f"  and {at_port(api)}" if api.get("port") else ""
+        where = f"handrail run {api['name']}" if api["kind"] == "TaskAPI" else f"POST {api['url']}{more}"
+        put(f"{api['name']:<{width}}  {api['state']}  {where}")
     line = next(filter(None, (request_for(api, default_home()) for api in done.apis)), None)
     if line:
         say(f"try: {line}")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 Standing = Mapping[str, Any]
 LONGEST_EXAMPLE = 300
+# A request that a project of code keeps beside it, as Cortex's examples do.
+SAMPLE = "sample.json"
 ROOMY = 100
 # Where no terminal reads, nothing is cut or wrapped.
 WIDE = 200
@@ -37,6 +39,9 @@ SPARED = ("p90\nms", "p50\nms", "\n4xx", "\nupdated", "\n2xx", "p99\nms", "\n5xx
 # Names up to this length are shown in full where that is possible at all, and never cut to fewer than NARROWEST.
 NAME = 16
 NARROWEST = 8
+ANSWERING = ("RealtimeAPI", "AsyncAPI")
+# What stands for a version where a kind has none.
+KINDS = {"TrafficSplitter": "splitter", "BatchAPI": "batches", "TaskAPI": "task"}
 WORDS = ("api", "state", "version", "updated")
 AGES = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
@@ -85,8 +90,8 @@ def cells_of(api: Standing) -> list[str]:
     return [
         one_line(api["name"]),
         one_line(api["state"]),
-        "\n".join(_part(version) for version in api.get("versions", ())) or "–",
-        f"{api['ready']}/{api['wanted']}",
+        "\n".join(_part(version) for version in api["versions"]) or KINDS.get(api["kind"], "–"),
+        f"{api['ready']}/{api['wanted']}" if api["versions"] else "–",
         f"{api['in_flight']:,}",
         *(short(latency.get(name)) for name in ("p50", "p90", "p99")),
         *(f"{codes.get(name, 0):,}" for name in ("2xx", "4xx", "5xx")),
@@ -127,13 +132,22 @@ def put_all(answer: Standing) -> None:
 
 def put_one(api: Standing, home: Path) -> None:
     """Everything about one API on stdout."""
+    from handrail.store.deployments import Deployments
+
     put(f"{api['name']}: {api['state']}, revision {api['revision']}, updated {ago(api['updated'])}")
     put(f"  answers at  {api['url']}")
     put_table([("  !", line) for line in complaints(api)])
-    put_heading("versions")
-    put_table([_heads(), *(_version_cells(one) for one in api["versions"])], header=True)
-    put_heading("requests")
-    put_table([("  in flight", f"{api['in_flight']:,}"), *_requests(api)])
+    if api.get("port"):
+        put(f"  and at      {at_port(api)}")
+    if api["versions"]:
+        put_heading("versions")
+        put_table([_heads(), *(_version_cells(one) for one in api["versions"])], header=True)
+        put_heading("requests")
+        put_table([("  in flight", f"{api['in_flight']:,}"), *_requests(api)])
+    if api["kind"] == "TrafficSplitter":
+        served = Deployments(home).served(api["name"])
+        put_heading("shares")
+        put_table([(f"  {row[0]}", *row[1:]) for row in share_rows(served.spec["traffic"] if served else ())])
     if api.get("monitoring"):
         put_heading("predictions")
         put_table([(f"  {name}", _plain(value)) for name, value in api["monitoring"].items()])
@@ -141,6 +155,11 @@ def put_one(api: Standing, home: Path) -> None:
     if line:
         put_heading("try")
         put(f"  {line}")
+
+
+def share_rows(shares: Sequence[Standing]) -> list[tuple[str, str, str]]:
+    """Who gets which part of a splitter's requests, and as what."""
+    return [(one["name"], "shadow" if one["shadow"] else "current", f"{one['weight']:g} %") for one in shares]
 
 
 def _heads() -> tuple[str, ...]:
@@ -173,12 +192,23 @@ def _plain(value: Any) -> str:
     return f"{value:,.6g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
 
 
+def at_port(api: Standing) -> str:
+    """The address of an API at a port of its own."""
+    return f"http://127.0.0.1:{api['port']}/"
+
+
 def request_for(api: Standing, home: Path) -> str | None:
     """A curl line that the API answers; None where no example of a short input is known."""
+    from handrail.predictors.project import code_of
     from handrail.store.deployments import Deployments
 
     served = Deployments(home).served(api["name"])
-    row = None if served is None or not served.spec.get("model") else _example(str(served.spec["model"]), home)
+    if served is None or api["kind"] not in ANSWERING:
+        return None
+    if served.spec.get("predictor"):
+        sample = code_of(Path(served.folder)) / SAMPLE
+        return f"curl {api['url']} --json @{shlex.quote(str(sample))}" if sample.is_file() else None
+    row = _example(str(served.spec["model"]), home) if served.spec.get("model") else None
     if row is None or len(row) > LONGEST_EXAMPLE:
         return None
     return f"curl {api['url']} --json {shlex.quote(row)}"

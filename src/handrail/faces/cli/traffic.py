@@ -56,7 +56,7 @@ def command(name: str, shares: tuple[str, ...], as_json: bool) -> None:
 
 def put_shares(api: Mapping[str, Any], shares: Sequence[Share], as_json: bool) -> None:
     """Who gets what now."""
-    from handrail.faces.cli.standing import named
+    from handrail.faces.cli.standing import named, share_rows
 
     if as_json:
         put_json({"name": api["name"], "versions": api["versions"], "shares": [asdict(share) for share in shares]})
@@ -65,7 +65,7 @@ def put_shares(api: Mapping[str, Any], shares: Sequence[Share], as_json: bool) -
     rows = [
         (named(one), one["role"], f"{one['weight']:g} %{headers.get(one['version'], '')}") for one in api["versions"]
     ]
-    put_table([("version", "role", "share"), *rows], header=True)
+    put_table([("version", "role", "share"), *(rows or share_rows([asdict(share) for share in shares]))], header=True)
 
 
 def share_of(text: str, model: str | None) -> Share:
