@@ -18,6 +18,7 @@ from handrail.deploy.spec import ApiSpec, Predictor, Share, spec_from
 from handrail.faces.cli.standing import ago, drawn
 from handrail.store import Store
 from handrail.store.deployments import Deployments
+from tests.engines.engine import engine_at, until
 from tests.engines.fake import FakeEngine, engine_saying, standing
 from tests.faces.conftest import Cli
 from tests.serve.bundles import make_bundle
@@ -543,6 +544,14 @@ def test_logs_that_are_not_there(home: Path, cli: Cli) -> None:
         cli("logs", name).refused(2, "is no API")
 
 
+def test_logs_without_a_name_are_the_engines(home: Path, cli: Cli) -> None:
+    assert cli("logs").err == "nothing is written yet by the engine\n"
+    (home / "logs").mkdir(parents=True)
+    (home / "logs" / "engine.log").write_text("2026-11-25 04:35:42,486 handrail.engine: one\ntwo\n")
+    assert cli("logs", "-n", "5").out == "2026-11-25 04:35:42,486 handrail.engine: one\ntwo\n"
+    assert [line["text"] for line in cli("logs", "-n", "1", "--json").object()["lines"]] == ["two"]
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_is_a_script(shell: str, cli: Cli) -> None:
     done = cli("completion", shell)
@@ -586,3 +595,36 @@ def test_code_is_deployed_from_python_only_where_that_is_said(engine: FakeEngine
     with pytest.raises(HandrailError, match="nobody has agreed"):
         handrail.deploy(spec)
     assert handrail.deploy(spec, trust=True).urls == {"iris": "http://127.0.0.1:8080/iris/predict"}
+
+
+# For real
+
+
+def test_a_walk_through_all_verbs(home: Path, cli: Cli) -> None:
+    with engine_at(home) as engine:
+        done = cli("deploy", "churn@1")
+        assert done.status == 0, done.err
+        assert f"{engine.url}/churn/predict" in done.out
+        status, answer = engine.predict("churn")
+        assert (status, next(iter(answer))) == (200, "label")
+        assert "as it is" in cli("deploy", "churn@1", "--dry-run").out
+        assert cli("scale", "churn", "2").status == 0
+        assert "so many already" in cli("scale", "churn", "2").out
+        assert cli("deploy", "churn@2", "--canary", "25").out == "churn: churn@2 answers 25 % of the requests\n"
+        assert [row.split()[:2] for row in cli("traffic", "churn").out.splitlines()[1:]] == [
+            ["1", "current"],
+            ["2", "canary"],
+        ]
+        assert "answers all requests" in cli("promote", "churn").out
+        assert cli("status", "churn", "--json").object()["apis"][0]["versions"][0]["version"] == "2"
+        assert cli("rollback", "churn").status == 0
+        assert cli("refresh", "churn").status == 0
+        assert cli("logs", "churn").status == 0
+        assert cli("down").out.startswith("the engine has ended")
+        assert cli("down").out == "the engine is down already\n"
+        assert "it would bring back: churn" in cli("status").err
+        assert cli("up").out == f"the engine is up at {engine.url}: churn\n"
+        until(lambda: engine.status("churn")["state"] == "live", engine)
+        assert cli("status", "churn", "--json").object()["apis"][0]["versions"][0]["version"] == "1"
+        assert cli("delete", "churn", "--yes").out == "deleted 'churn'\n"
+        assert engine.ask("status")["apis"] == []

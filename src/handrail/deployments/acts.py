@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,10 +10,11 @@ from typing import Any, Final
 
 from handrail.core.errors import HandrailError
 from handrail.core.events import Said, Tell, Warned, quiet
+from handrail.core.sockets import listening_at
 from handrail.deploy.spec import Share
 from handrail.engines.local.client import ask, is_running
 from handrail.engines.local.place import Place
-from handrail.engines.local.start import ensure_running
+from handrail.engines.local.start import ensure_running, settings_of
 from handrail.store.deployments import Deployments
 from handrail.store.home import default_home
 
@@ -96,7 +96,7 @@ def down(*, home: Path | None = None, tell: Tell = quiet) -> bool:
         return False
     acted({"do": "down"}, home, tell)
     end = time.monotonic() + DOWN_S
-    while _runs_still(place):
+    while place.control.exists() or not _is_left(place):
         if time.monotonic() > end:
             mend = f"what it does is in {place.engine_log}"
             raise HandrailError("timeout", f"the engine is still at work after {DOWN_S:g} seconds", mend)
@@ -104,9 +104,13 @@ def down(*, home: Path | None = None, tell: Tell = quiet) -> bool:
     return True
 
 
-def _runs_still(place: Place) -> bool:
-    with contextlib.suppress(HandrailError):
-        return is_running(place)
+def _is_left(place: Place) -> bool:
+    """Whether nobody holds the engine's port any more: then another one can start there."""
+    settings = settings_of(place)
+    try:
+        listening_at(settings["host"], settings["port"]).close()
+    except HandrailError:
+        return False
     return True
 
 

@@ -26,28 +26,30 @@ COLOURS = (36, 33, 35, 32, 34, 96, 93, 95)
 
 
 @click.command("logs", epilog="Example: handrail logs reviews --follow")
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--follow", "-f", is_flag=True, help="Go on with what is written from now on, until Ctrl-C.")
 @once("--lines", "-n", read=whole(0, 1_000_000, "100"), metavar="LINES", help="How many of the newest (default 100).")
 @shared
-def command(name: str, follow: bool, lines: int | None, as_json: bool) -> None:
-    """Show what the replicas of NAME (or of one version: NAME@3) wrote, oldest first.
+def command(name: str | None, follow: bool, lines: int | None, as_json: bool) -> None:
+    """Show what the replicas of NAME (or of one version: NAME@3) wrote, oldest first; without NAME: the engine.
 
     With --json and --follow each line is an object of its own.
     """
     from handrail.deployments.acts import place_of
     from handrail.deployments.logs import Logs, folder_of
 
-    api, version = _parted(name)
+    place = place_of(None)
+    api, version = (None, place.engine_log.stem) if name is None else _parted(name)
+    folder = place.logs if api is None else folder_of(place.logs, api)
     drawing = Drawing(api)
-    with contextlib.closing(Logs(folder_of(place_of(None).logs, api), version)) as logs:
+    with contextlib.closing(Logs(folder, version)) as logs:
         found = logs.newest(LINES if lines is None else lines)
         if as_json and not follow:
             put_json({"api": api, "lines": [asdict(line) for line in found]})
             return
         _put(found, drawing, as_json)
         if not found:
-            say(f"nothing is written yet by {name}")
+            say(f"nothing is written yet by {name or 'the engine'}")
         if follow:
             _follow(logs, drawing, as_json)
 
@@ -80,9 +82,12 @@ def _put(lines: Sequence[Line], drawing: Drawing, as_json: bool) -> None:
 
 
 class Drawing:
-    """Lines as people read them: each replica in a colour of its own on a terminal, as plain text elsewhere."""
+    """Lines as people read them: each replica in a colour of its own on a terminal, as plain text elsewhere.
 
-    def __init__(self, api: str) -> None:
+    `api` None: lines of the engine, which say themselves when they were written.
+    """
+
+    def __init__(self, api: str | None) -> None:
         self._api = api
         self._in_colour = coloured(sys.stdout)
         self._on_terminal = sys.stdout.isatty()
@@ -90,6 +95,8 @@ class Drawing:
         self._width = 0
 
     def drawn(self, line: Line) -> str:
+        if self._api is None:
+            return one_line(line.text)
         replica = f"{self._api}@{line.version}/{line.pid}"
         self._width = max(self._width, len(replica))
         front = f"{replica:<{self._width}} │"
