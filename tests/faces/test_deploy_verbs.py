@@ -139,6 +139,7 @@ def test_a_file_is_deployed_as_it_says(engine: FakeEngine, cli: Cli) -> None:
     assert [spec["name"] for spec in request["apis"]] == ["a", "b"]
     assert request["apis"][1]["autoscaling"]["max_replicas"] == 2
     assert (request["prune"], request["wait"]) == (True, False)
+    assert done.out == "the engine goes on with it; handrail status shows how far it is\n"
 
 
 def test_a_file_that_is_off_is_refused_before_anything_starts(cli: Cli, apis: Apis) -> None:

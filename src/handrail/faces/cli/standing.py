@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 import time
@@ -43,6 +44,8 @@ ANSWERING = ("RealtimeAPI", "AsyncAPI")
 # What stands for a version where a kind has none.
 KINDS = {"TrafficSplitter": "splitter", "BatchAPI": "batches", "TaskAPI": "task"}
 WORDS = ("api", "state", "version", "updated")
+SHORT = {"second": "s", "minute": "min", "hour": "h", "day": "d"}
+SHORTER = re.compile(r"\b(second|minute|hour|day)s?\b")
 AGES = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -61,15 +64,17 @@ def drawn(url: str, apis: Sequence[Standing], said: str = "", width: int | None 
         table.add_column(heading, justify="left" if heading.strip() in WORDS else "right", no_wrap=True)
     for name, state, *figures in rows:
         table.add_row(Text(name), Text(state, style=STYLES.get(state, "")), *map(Text, figures))
-    below = [Text(line, style="red") for api in apis for line in complaints(api)]
+    below = [
+        Text(f"{one_line(api['name'])} {words}: {text}", style="red") for api in apis for words, text in complaints(api)
+    ]
     return Group(table, *below, *([Text(printable(said))] if said else []))
 
 
 def fitted(rows: list[list[str]], width: int, gap: int) -> list[list[str]]:
-    """Rows of cells that fit: first ages take two lines, then columns go, and then long names are cut."""
+    """Rows of cells that fit: first ages take fewer letters, then columns go, and then long names are cut."""
     wanted = min(NAME, max(len(row[0]) for row in rows))
     if _left(rows, width, gap) < wanted:
-        rows = [[*row[:-1], row[-1].replace(" ago", "\nago")] for row in rows]
+        rows = [[*row[:-1], SHORTER.sub(lambda found: SHORT[found[1]], row[-1])] for row in rows]
     for heading in SPARED:
         if _left(rows, width, gap) < wanted:
             place = rows[0].index(heading)
@@ -107,12 +112,12 @@ def _part(version: Standing) -> str:
     return f"{number} {one_line(role)}" if role == "leaving" else f"{number} {one_line(role)} {weight:g} %"
 
 
-def complaints(api: Standing) -> list[str]:
-    """Lines that say why an API is not ready, and what went wrong last."""
+def complaints(api: Standing) -> list[tuple[str, str]]:
+    """Why an API is not ready, and what went wrong last, in words."""
     said = [("last_error", "last error")]
     if api["state"] != "asleep":
         said.insert(0, ("why_not_ready", "is not ready"))
-    return [f"{one_line(api['name'])} {words}: {one_line(api[key])}" for key, words in said if api.get(key)]
+    return [(words, one_line(api[key])) for key, words in said if api.get(key)]
 
 
 def put_all(answer: Standing) -> None:
@@ -136,9 +141,9 @@ def put_one(api: Standing, home: Path) -> None:
 
     put(f"{api['name']}: {api['state']}, revision {api['revision']}, updated {ago(api['updated'])}")
     put(f"  answers at  {api['url']}")
-    put_table([("  !", line) for line in complaints(api)])
     if api.get("port"):
         put(f"  and at      {at_port(api)}")
+    put_table([(f"  {words}", text) for words, text in complaints(api)])
     if api["versions"]:
         put_heading("versions")
         put_table([_heads(), *(_version_cells(one) for one in api["versions"])], header=True)
