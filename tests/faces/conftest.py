@@ -5,13 +5,18 @@ from __future__ import annotations
 import io
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from handrail.deploy.spec import ApiSpec
 from handrail.faces.cli import run
+from handrail.store import Store
+from tests.engines.fake import FakeEngine, engine_saying
+from tests.faces.deployed import Apis
 from tests.faces.shop import Ended, stock
+from tests.serve.bundles import make_bundle
 
 Cli = Callable[..., Ended]
 
@@ -50,3 +55,29 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
         return Ended(status, told.out, told.err)
 
     return call
+
+
+@pytest.fixture
+def apis(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Apis:
+    """Two versions of the model "churn"; nothing is deployed; the working folder is an empty one."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    store = Store(home)
+    for _ in range(2):
+        with store.draft() as draft:
+            make_bundle(draft, "churn")
+            store.publish(draft, "churn")
+    return Apis(home)
+
+
+@pytest.fixture
+def engine(home: Path, apis: Apis) -> Iterator[FakeEngine]:
+    with engine_saying(home, apis.answers) as found:
+        yield found
+
+
+@pytest.fixture
+def churn(apis: Apis) -> Apis:
+    """The API "churn" is deployed."""
+    apis.serve(ApiSpec("churn", model="churn@1"))
+    return apis
