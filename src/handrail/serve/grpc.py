@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import grpc
 import grpc.aio
 import orjson
 
+from handrail import __version__
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.values import quoted
 from handrail.serve.api import Api, Version
@@ -168,7 +168,7 @@ def _methods(app: App) -> dict[str, Method]:
     apis = app.apis
 
     def server(message: Message, request: Request) -> Response:
-        return _reply("ServerMetadataResponse", **open_inference.server(importlib.metadata.version("handrail")))
+        return _reply("ServerMetadataResponse", **open_inference.server(__version__))
 
     def live(message: Message, request: Request) -> Response:
         return _reply("ServerLiveResponse", live=True)

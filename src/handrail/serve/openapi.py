@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from typing import Any, Final
 
+from handrail import __version__
 from handrail.core.signature import Signature, signature_from
 from handrail.serve.formats import csv
 from handrail.serve.formats.native import kinds_read
@@ -57,7 +57,7 @@ def openapi(models: Sequence[Json], limits: Limits | None = None, *, asks: bool 
             operation["security"] = [{"key": []}] if asks and operation["tags"] != ["health"] else []
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Handrail", "version": importlib.metadata.version("handrail"), "description": ABOUT},
+        "info": {"title": "Handrail", "version": __version__, "description": ABOUT},
         "paths": paths,
         "components": {
             "schemas": {"error": ERROR_SCHEMA, **_schemas(models, limits or Limits())},

@@ -19,7 +19,9 @@ from handrail.serve.metrics import Metrics
 from handrail.serve.processes import READY_TIMEOUT_S, Ended, Forked, ForkServer, Replica, Started, first_of, said_by
 
 TICK_S: Final = 0.05
-PING_EVERY_TICKS: Final = 20
+# Where nothing is asked, nobody waits for a tick.
+QUIET_TICK_S: Final = 0.25
+PING_S: Final = 1.0
 LONGEST_BACK_OFF_S: Final = 10.0
 # A replica that was up this long did not die of its start, so the next one comes at once.
 SETTLED_S: Final = 1.0
@@ -281,11 +283,14 @@ class Pool:
         return ended
 
     async def _watch(self) -> None:
-        ticks = 0
+        loop = asyncio.get_running_loop()
+        pinged = loop.time()
         while True:
-            await asyncio.sleep(TICK_S)
-            ticks += 1
-            self.batcher.tick(self._hang_s, ping=ticks % PING_EVERY_TICKS == 0)
+            await asyncio.sleep(QUIET_TICK_S if self.batcher.is_quiet else TICK_S)
+            now = loop.time()
+            ping = now - pinged >= PING_S
+            pinged = now if ping else pinged
+            self.batcher.tick(self._hang_s, ping=ping)
 
 
 @dataclass(eq=False)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import importlib.metadata
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
+from handrail import __version__
 from handrail.core.errors import HandrailError
 from handrail.core.sockets import private_folder
 from handrail.serve.forkserver import FORK, STOP
@@ -318,7 +318,7 @@ def _rendezvous(folder: Path, command: Sequence[str]) -> Path | None:
     manifest = b""  # a folder of code is named by what is in it
     with contextlib.suppress(OSError):
         manifest = (folder / "manifest.json").read_bytes()
-    program = [importlib.metadata.version("handrail"), *command]
+    program = [__version__, *command]
     told = "\0".join([str(folder.resolve()), hashlib.sha256(manifest).hexdigest(), *program])
     return ours / hashlib.sha256(told.encode()).hexdigest()[:16]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any, Final
 
 import orjson
 
+from handrail import __version__
 from handrail.core.errors import HandrailError, listed
 from handrail.serve.api import Api, Version
 from handrail.serve.encodings import is_packed
@@ -66,7 +66,7 @@ def open_inference_routes(apis: Mapping[str, Api], predict: Predict) -> dict[str
         return _json({"ready": is_ready}, 200 if is_ready else 503)
 
     def server(request: Request) -> Response:
-        return _json(open_inference.server(importlib.metadata.version("handrail")))
+        return _json(open_inference.server(__version__))
 
     def index(request: Request) -> Response:
         return _json(open_inference.index(apis.values()))

@@ -11,13 +11,13 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 GATEWAY: Final = ("-P", "-m", "handrail.engines.local.gateway")
+SUPERVISOR: Final = ("-P", "-m", "handrail.engines.local.supervisor")
 # What a gateway says: hold these sockets from now on, or: this is the end.
 HOLD: Final = b"H"
 STOP: Final = b"S"
@@ -38,12 +38,11 @@ def main(home: str, link: str = "-1", *descriptors: str) -> None:
         process = None
         if connection is None:
             connection, process = started(home, held)
-        stopping.gateway = process
         ended, held = watched(connection, held, stopping)
         connection.close()
         connection = None
         if process is not None:
-            process.wait()
+            os.waitpid(process, 0)
         if ended or stopping.asked:
             return
         back_off_s = 0.0 if time.monotonic() - begun > SETTLED_S else min(LONGEST_BACK_OFF_S, back_off_s * 2 or 0.05)
@@ -55,7 +54,6 @@ class _Stopping:
 
     def __init__(self) -> None:
         self.asked = False
-        self.gateway: subprocess.Popen[bytes] | None = None
         self.woken, self._wakes = socket.socketpair()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._come)
@@ -65,16 +63,14 @@ class _Stopping:
         self._wakes.send(b"!")
 
 
-def started(home: str, held: Sequence[socket.socket]) -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    """A gateway that listens on these sockets, and our end of the link to it."""
+def started(home: str, held: Sequence[socket.socket]) -> tuple[socket.socket, int]:
+    """A gateway that listens on these sockets: our end of the link to it, and its process number."""
     ours, theirs = socket.socketpair()
-    numbers = [theirs.fileno(), *(one.fileno() for one in held)]
+    numbers = [str(one.fileno()) for one in (theirs, *held)]
     with theirs:
-        process = subprocess.Popen(  # noqa: S603 - our own module, arguments as a list
-            [sys.executable, *GATEWAY, home, *map(str, numbers)],
-            pass_fds=numbers, stdin=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-    return ours, process
+        # One heap for all threads: they wait most of the time, and each heap of its own takes megabytes.
+        variables = {"MALLOC_ARENA_MAX": "1", **os.environ}
+        return ours, _spawned([*GATEWAY, home, *numbers], [theirs, *held], variables, ())
 
 
 def watched(link: socket.socket, held: list[socket.socket], stopping: _Stopping) -> tuple[bool, list[socket.socket]]:
@@ -99,19 +95,20 @@ def detached(home: str, link: socket.socket | None, held: Sequence[socket.socket
     """Starts a supervisor that outlives this process and its terminal; gives its process number."""
     inherited = [*([] if link is None else [link]), *held]
     words = [home, "-1" if link is None else str(link.fileno()), *(str(one.fileno()) for one in held)]
+    actions = [(os.POSIX_SPAWN_DUP2, log_descriptor, 1), (os.POSIX_SPAWN_DUP2, log_descriptor, 2)]
+    return _spawned([*SUPERVISOR, *words], inherited, os.environ, actions)
+
+
+def _spawned(
+    words: Sequence[str], inherited: Sequence[socket.socket], variables: Mapping[str, str], actions: Sequence[Any]
+) -> int:
+    """Starts a program of ours that is in no terminal, with these sockets under the same numbers."""
     for one in inherited:
         one.set_inheritable(True)
     try:
+        silent = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
         return os.posix_spawn(
-            sys.executable,
-            [sys.executable, "-P", "-m", "handrail.engines.local.supervisor", *words],
-            os.environ,
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_DUP2, log_descriptor, 1),
-                (os.POSIX_SPAWN_DUP2, log_descriptor, 2),
-            ],
-            setsid=True,
+            sys.executable, [sys.executable, *words], variables, file_actions=[silent, *actions], setsid=True
         )
     finally:
         for one in inherited:
