@@ -180,8 +180,8 @@ def test_a_walk_through_all_verbs(home: Path, cli: Cli) -> None:
         assert "so many already" in cli("scale", "churn", "2").out
         assert cli("deploy", "churn@2", "--canary", "25").out == "churn: churn@2 answers 25 % of the requests\n"
         assert [row.split()[:2] for row in cli("traffic", "churn").out.splitlines()[1:]] == [
-            ["1", "current"],
-            ["2", "canary"],
+            ["churn@1", "current"],
+            ["churn@2", "canary"],
         ]
         assert "answers all requests" in cli("promote", "churn").out
         assert cli("status", "churn", "--json").object()["apis"][0]["versions"][0]["version"] == "2"

@@ -142,7 +142,7 @@ class Apis:
         assert running.current is not None
         before, current = running.revision, running.current
         wanted = max(first_replicas(spec), min(current.replicas, spec.autoscaling.max_replicas))
-        new = self._served(target, spec, "current", wanted, revision.number)
+        new = self._served(target, spec, "coming", wanted, revision.number)
         running.changing, running.coming, current.role = True, new, "leaving"
         try:
             await take_over(
@@ -155,6 +155,7 @@ class Apis:
                 self._kept.promote(spec.name, before)
             raise
         else:
+            new.role = "current"
             running.became(new, spec, target, revision.number)
             running.port = revision.spec.get(BOUND, revision.spec.get("port"))
             current.end()
@@ -166,15 +167,17 @@ class Apis:
             self._move(running)
             self.show(running)
 
-    async def adjust(self, running: Running, spec: ApiSpec) -> None:
-        """Takes over what needs no new processes."""
+    async def adjust(self, running: Running, spec: ApiSpec, revision: Revision | None = None) -> None:
+        """Takes over what needs no new processes. `revision` is one of before that says so (None: a new one)."""
+        if spec == running.spec:
+            return
         reached("adjust.begun")
         port = self._port_for(spec)
         self.ports({**self._ports_without(spec.name), **({} if port is None else {port: spec.name})})
         await self._share(running, spec)
         reached("adjust.shared")
         assert running.target is not None
-        revision = self.propose(spec, running.target)
+        revision = revision or self.propose(spec, running.target)
         self._kept.promote(spec.name, revision.number)
         watched_anew = running.spec.monitoring != spec.monitoring
         running.spec, running.revision, running.updated = spec, revision.number, time.time()
@@ -243,6 +246,9 @@ class Apis:
         missing = [share.name for share in spec.traffic if share.name not in running.others]
         found = await asyncio.gather(*(asyncio.to_thread(model_target, name, self._site.home) for name in missing))
 
+        for target in found:
+            _refuse_other_rows(running, target)
+
         async def ready(target: Target, role: str) -> Served:
             return await self._ready(target, replace(spec, predictor=None), role, 0)
 
@@ -270,6 +276,18 @@ class Apis:
             mend = f"choose another port for '{spec.name}'"
             raise HandrailError("conflict", f"port {spec.port} is that of '{taken[spec.port]}'", mend)
         return spec.port
+
+
+def _refuse_other_rows(running: Running, target: Target) -> None:
+    """A version beside the current one gets the same requests, so it has to read the same rows."""
+    current = running.target.model if running.target is not None else None
+    beside = target.model
+    if current is None or beside is None:
+        raise HandrailError("usage", "only models can share an API", "use a TrafficSplitter for code")
+    ours, theirs = ([(one.name, one.kind) for one in model.signature.inputs] for model in (current, beside))
+    if ours != theirs:
+        problem = f"{beside.name}@{beside.version} reads other rows than {current.name}@{current.version}"
+        raise HandrailError("usage", problem, "deploy it as an API of its own, and a TrafficSplitter over both")
 
 
 def _at(running: Running) -> dict[int, str]:

@@ -94,12 +94,17 @@ class Engine:
         if request.get("dry_run"):
             targets = [await self.apis.target(spec, folders.get(spec.name), _silent) for spec in specs]
             return {"steps": [asdict(one) for one in self._steps(specs, targets, request)], "apis": []}
-        deploying = asyncio.create_task(self._deployed(specs, folders, request, say))
+        planned: asyncio.Future[list[Step]] = asyncio.get_running_loop().create_future()
+        deploying = asyncio.create_task(self._deployed(specs, folders, request, say, planned))
         if request.get("wait", True):
+            return await deploying
+        ends: list[asyncio.Future[Any]] = [planned, deploying]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not planned.done():
             return await deploying
         self._going_on.add(deploying)
         deploying.add_done_callback(self._let_go_on)
-        return {"steps": [], "apis": []}
+        return {"steps": [asdict(step) for step in planned.result()], "apis": []}
 
     async def delete(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
         """Serves an API no more."""
@@ -116,8 +121,15 @@ class Engine:
         """Other bounds for the number of replicas; a revision of its own, so that it lasts."""
         async with self._changing:
             running = self.apis.known(request.get("api"))
+            if running.spec.kind not in WITH_REPLICAS:
+                mend = (
+                    f"scale the APIs that '{running.name}' names" if running.spec.traffic else "set workers of its jobs"
+                )
+                raise HandrailError("usage", f"a {running.spec.kind} has no replicas of its own", mend)
             given = {key: request[key] for key in ("min_replicas", "max_replicas") if request.get(key) is not None}
-            if request.get("replicas") is not None:
+            if request.get("replicas") == 0:
+                given = {"min_replicas": 0}
+            elif request.get("replicas") is not None:
                 given = dict.fromkeys(("min_replicas", "max_replicas"), request["replicas"])
             scaling = rescaled(running.spec.autoscaling, given)
             await self.apis.adjust(running, replace(running.spec, autoscaling=scaling))
@@ -135,7 +147,11 @@ class Engine:
             if revision.number != running.revision:
                 target = await self.apis.target_again(revision, _of(say, running.name))
                 spec = spec_from(revision.spec)
-                await self.apis.update(running, spec, target, revision, _of(say, running.name))
+                (step,) = self._steps([spec], [target], {})
+                if step.do in ("adjust", "keep"):
+                    await self.apis.adjust(running, spec, revision)
+                else:
+                    await self.apis.update(running, spec, target, revision, _of(say, running.name))
         return self.apis.known(running.name).status(self.url)
 
     async def traffic(self, request: Mapping[str, Any], say: Say) -> dict[str, Any]:
@@ -171,7 +187,12 @@ class Engine:
         return {"down": True}
 
     async def _deployed(
-        self, specs: list[ApiSpec], folders: Mapping[str, str], request: Mapping[str, Any], say: Say
+        self,
+        specs: list[ApiSpec],
+        folders: Mapping[str, str],
+        request: Mapping[str, Any],
+        say: Say,
+        planned: asyncio.Future[list[Step]],
     ) -> dict[str, Any]:
         async with self._changing:
             reached("deploy.begun")
@@ -186,6 +207,7 @@ class Engine:
             reached("deploy.resolved")
             targets += [Target(Path(), "") for _ in ordered[len(found) :]]
             steps = self._steps(ordered, targets, request)
+            planned.set_result(steps)
             wanted = {spec.name: (spec, target) for spec, target in zip(ordered, targets, strict=True)}
             failed = [await self._taken(step, wanted, say) for step in steps]
         for error in failed:

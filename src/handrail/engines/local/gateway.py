@@ -106,6 +106,7 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._place.control.unlink(missing_ok=True)
+            self._place.forget_control()
             asked.close()
             await apis.close()
             with contextlib.suppress(OSError):

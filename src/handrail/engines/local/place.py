@@ -25,11 +25,29 @@ class Place:
     @property
     def control(self) -> Path:
         """The Unix socket over which the engine is asked; its folder is this user's alone."""
+        if self._link.is_symlink():
+            return Path(self._link.readlink())
         folder = private_folder()
         if folder is None:
             mend = "set TMPDIR to a folder that only you may write to"
             raise HandrailError("environment", "there is no private folder for sockets", mend)
         return folder / f"{hashlib.sha256(os.fsencode(self.home.resolve())).hexdigest()[:16]}.control"
+
+    def remember_control(self) -> None:
+        """Lets others find the socket whose folder for temporary files is another one."""
+        self.forget_control()
+        target = self.control
+        with disk_errors(self._link):
+            self._link.parent.mkdir(parents=True, exist_ok=True)
+            self._link.symlink_to(target)
+
+    def forget_control(self) -> None:
+        """The engine has ended."""
+        self._link.unlink(missing_ok=True)
+
+    @property
+    def _link(self) -> Path:
+        return self.home / "run" / "control"
 
     @property
     def logs(self) -> Path:

@@ -78,7 +78,7 @@ async def _rolled(
             await asyncio.sleep(LOOK_S)
             continue
         since = time.monotonic()
-        say(f"{_named(new)}: {new.pool.ready} of {wanted} replicas ready; {_named(old)}: {old.pool.ready}")
+        say(f"{_named(new)} takes over: {new.pool.ready} of {wanted} replicas ready, {old.pool.ready} of before left")
 
 
 def _share_out(api: Api, old: Version, new: Version) -> None:

@@ -40,7 +40,9 @@ def ensure_running(
         port = wanted["port"] if port is None else port
         if host not in LOOPBACK:
             _refuse_open(host, place)
+        place.forget_control()
         with listening_at(host, port) as listening, bound(place.control) as control:
+            place.remember_control()
             write_bytes(place.settings, to_json({"host": host, "port": listening.getsockname()[1]}))
             _detached(place, [control, listening])
         return _up(place)

@@ -64,6 +64,8 @@ class Served:
     scaler: Autoscaler
     role: str
     processes: int = 1
+    # `reviews@3`, or the folder of a model that is in no store; empty for code.
+    model: str = ""
     watcher: Watcher | None = None
     came: int = 0
 
@@ -100,7 +102,8 @@ class Served:
         """A version as `handrail status` shows it."""
         pool, version = self.version.pool, self.version
         return {
-            "version": version.number, "role": self.role, "weight": weight, "ready": pool.ready // self.processes,
+            "version": version.number, "model": self.model, "role": self.role, "weight": weight,
+            "ready": pool.ready // self.processes,
             "wanted": self.replicas, "in_flight": version.metrics.in_flight, "waiting": version.batcher.waiting,
             "memory_bytes": pool.memory_bytes(), "restarts": version.metrics.restarts,
             "last_failure": pool.last_failure, "pids": pool.pids(),
@@ -156,10 +159,17 @@ def served(target: Target, spec: ApiSpec, number: int, *, site: Site, replicas: 
         version = version_of(target.model, batcher, pool, metrics, spec.name)
     version.limits = replace(site.limits, answer_timeout_s=spec.limits.timeout_s)
     concurrency = processes * threads if predictor else MODEL_TARGET_IN_FLIGHT
-    one = Served(version, Autoscaler(spec.autoscaling, concurrency, now), role, processes)
+    one = Served(version, Autoscaler(spec.autoscaling, concurrency, now), role, processes, _model_of(target))
     if role != "shadow":
         watch(one, target, spec, site)
     return one
+
+
+def _model_of(target: Target) -> str:
+    model = target.model
+    if model is None:
+        return ""
+    return f"{model.name}@{model.version}" if model.version else str(target.folder)
 
 
 def watch(one: Served, target: Target, spec: ApiSpec, site: Site) -> None:
@@ -172,7 +182,7 @@ def watch(one: Served, target: Target, spec: ApiSpec, site: Site) -> None:
         return
     model = target.model
     signature, profile = (None, None) if model is None else (model.signature, profile_in(model.bundle))
-    name = f"{model.name}@{model.version}" if model is not None and model.version else ""
+    name = one.model if model is not None and model.version else ""
     one.watcher = Watcher(site.home, spec.name, spec.monitoring, signature, profile, version=name)
     if model is not None:
         one.version.watch = watch_of(one.watcher)
