@@ -19,7 +19,7 @@ import pytest
 from tests.faces.conftest import Cli
 from tests.faces.shop import Ended, process
 from tests.jobs.shop import begun, code, ids_in, kill, row, rows_in, stock, workers_of, write_csv, write_lines
-from tests.serve.served import until
+from tests.serve.served import is_up, until
 
 Begin = Callable[[], subprocess.Popen[str]]
 
@@ -43,14 +43,13 @@ def test_rows_of_a_file_are_answered_as_predict_answers_them(churn: Path, tmp_pa
     assert (tmp_path / "answers.csv").read_bytes() == (tmp_path / "predicted.csv").read_bytes()
 
 
-@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".ndjson"])
+@pytest.mark.parametrize("ending", [".tsv", ".jsonl"])
 def test_every_kind_of_output_is_what_predict_writes(ending: str, churn: Path, tmp_path: Path, cli: Cli) -> None:
-    lines = write_lines(tmp_path / "rows.jsonl", [row(number) for number in range(20)])
-    for rows in (churn, lines):
-        ours, theirs = tmp_path / f"{rows.stem}-ours{ending}", tmp_path / f"{rows.stem}-theirs{ending}"
-        assert cli("batch", "churn", str(rows), "-o", str(ours), "--chunk-size", "6").status == 0
-        assert cli("predict", "churn", str(rows), "-o", str(theirs)).status == 0
-        assert ours.read_text() == theirs.read_text()
+    rows = write_lines(tmp_path / "rows.jsonl", [row(number) for number in range(20)])
+    ours, theirs = tmp_path / f"ours{ending}", tmp_path / f"theirs{ending}"
+    assert cli("batch", "churn", str(rows), "-o", str(ours), "--chunk-size", "6").status == 0
+    assert cli("predict", "churn", str(rows), "-o", str(theirs)).status == 0
+    assert ours.read_text() == theirs.read_text()
 
 
 def test_a_folder_is_all_of_its_rows(churn: Path, tmp_path: Path, cli: Cli) -> None:
@@ -211,7 +210,7 @@ def test_another_terminal_stops_a_job_within_two_seconds(slow_job: Begin, home: 
     _, err = job.communicate(timeout=2.0)
     assert job.returncode == 130
     assert "error: stopped: cancelled" in err
-    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+    assert not any(map(is_up, workers))
 
 
 def test_ctrl_c_leaves_a_job_that_goes_on(slow_job: Begin, home: Path) -> None:
@@ -241,7 +240,7 @@ def test_workers_end_with_the_terminal(slow_job: Begin, home: Path) -> None:
     workers = workers_of(job.pid)
     assert workers
     kill(job)
-    until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+    until(lambda: not any(map(is_up, workers)))
 
 
 def test_a_disk_that_is_full_says_so_and_leaves_nothing_half(churn: Path, home: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.core.errors import HandrailError, closest, listed
 from handrail.core.field import described
 from handrail.jobs.batch import Batch, Reads, Target
 
@@ -94,7 +94,9 @@ class _Asked:
     def refuse_unknown(self, known: Sequence[str]) -> None:
         for name in self.given:
             if name not in known:
-                self.problems.append(f"unknown field '{self.at}{name[:60]}'{did_you_mean(name, known).rstrip('?.')}")
+                near = closest(name, known)
+                said = f" (did you mean '{near}'?)" if near else ""
+                self.problems.append(f"unknown field '{self.at}{name[:60]}'{said}")
 
     def one_of(self, names: Sequence[str] | Mapping[str, Any]) -> str:
         found = [name for name in names if self.given.get(name) is not None]

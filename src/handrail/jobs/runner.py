@@ -201,8 +201,7 @@ class Runner:
                 task = asyncio.create_task(self._ask(asked))
                 self._asking.add(task)
                 task.add_done_callback(self._asked)
-            # Some may wait for their time to come again.
-            await _woken(self._wake_requests, 1.0 if any(self._held.values()) else LOOK_S)
+            await _woken(self._wake_requests, LOOK_S)
 
     def _asked(self, task: asyncio.Task[None]) -> None:
         self._asking.discard(task)
@@ -217,7 +216,8 @@ class Runner:
             error = HandrailError("bug", "something went wrong here", "report it with the request's id")
             status, content_type, body = 500, b"application/json", json.dumps(error.as_dict(asked.id)).encode()
         if status in BUSY:
-            await self._ledger.write(lambda database: requests.postpone(database, asked.id, asked.tries))
+            wait_s = await self._ledger.write(lambda database: requests.postpone(database, asked.id, asked.tries))
+            asyncio.get_running_loop().call_later(wait_s, self._wake_requests.set)
             return
         kind = content_type.decode("latin-1")
         await self._ledger.write(lambda database: requests.finish(database, asked.id, status, kind, body))
@@ -287,8 +287,10 @@ class _Slots:
 
 async def _woken(event: asyncio.Event, wait_s: float) -> None:
     """Waits for an event, or for a while."""
+    # Not wait_for: that loses a cancellation which comes together with the event.
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), wait_s)
+        async with asyncio.timeout(wait_s):
+            await event.wait()
     event.clear()
 
 

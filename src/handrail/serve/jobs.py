@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from collections.abc import Mapping
 from contextlib import closing
@@ -24,31 +23,21 @@ from handrail.jobs.enqueuing import planned
 from handrail.jobs.finding import File, files_in
 from handrail.jobs.opening import opened_answerer
 from handrail.jobs.queue import ENDED_WELL, Job, Kind, NewJob
-from handrail.jobs.requests import NewRequest
 from handrail.jobs.runner import Runner
 from handrail.jobs.status import job_spec, job_status
 from handrail.jobs.tasks import Task, submit_task
 from handrail.serve.app import aside
 from handrail.serve.files import file_answer
 from handrail.serve.formats import json
-from handrail.serve.http import Headers, Later, Request, Response
-from handrail.serve.limits import Refused
+from handrail.serve.http import Later, Request, Response
+from handrail.serve.later import digest_of, key_of, later
 from handrail.serve.routes import Endpoint, Route
 
 MOST_BODY_BYTES: Final = 10 * 2**20
 ID: Final = "{id}"
 WITH_ID: Final = re.compile(r"(/[^/]+(?:/batches|/requests)?)/([0-9a-f]{16}|[0-9a-f]{32})(/results|/dead)?")
-KEY: Final = re.compile(rb"[!-~]{1,255}")
 KINDS: Final = {".csv": b"text/csv; charset=utf-8", ".jsonl": b"application/x-ndjson"}
 OPTIONS: Final = ("jobID", "dryRun")
-# What belongs to one connection, to one client, or to the promise itself, and not to what is asked.
-LEFT_OUT: Final = frozenset({
-    b"authorization", b"connection", b"content-length", b"cookie", b"expect", b"host", b"idempotency-key",
-    b"keep-alive", b"origin", b"prefer", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"webhook",
-    b"x-deadline-ms",
-})  # fmt: skip
-# Stands among the headers of a request that is kept; no client can send one of that name.
-QUERY: Final = ":query"
 
 
 @dataclass(frozen=True)
@@ -87,52 +76,8 @@ def job_route_of(routes: Mapping[str, Route], path: str) -> Route | None:
     return None if parts is None else routes.get(f"{parts[1]}/{ID}{parts[3] or ''}")
 
 
-def is_for_later(headers: Headers) -> bool:
-    """Whether a client prefers to be answered later.
-
-    Source: https://www.rfc-editor.org/rfc/rfc7240#section-4.1
-    """
-    wanted = (part.split(b";")[0].strip().lower() for part in headers.get(b"prefer", b"").split(b","))
-    return b"respond-async" in wanted
-
-
-def later(request: Request, api: str, runner: Runner) -> Later:
-    """Keeps a request, and then promises an answer: 202 with its id and its place."""
-    key = _key(request.headers)
-    url = request.headers.get(b"webhook")
-    told = None if url is None else url.decode("latin-1")
-    if told is not None:
-        webhook.checked(told, runner.settings.webhooks)
-    new = NewRequest(api, request.body, _kept(request), key, _digest(request, b"content-type"), told)
-
-    async def submit() -> tuple[str, bool]:
-        with _overload(runner, api):
-            return await runner.submit_request(new)
-
-    def write(found: tuple[str, bool]) -> Response:
-        place = f"/{api}/requests/{found[0]}".encode()
-        headers = ((b"location", place), (b"preference-applied", b"respond-async"))
-        return Response(orjson.dumps({"id": found[0]}), status=202, headers=headers)
-
-    return aside(request, submit(), write)
-
-
 def _promising(api: JobApi, runner: Runner) -> Endpoint:
     return lambda request: later(request, api.name, runner)
-
-
-class _overload:  # noqa: N801 - reads as what is caught
-    """Says Retry-After where too much waits."""
-
-    def __init__(self, runner: Runner, api: str) -> None:
-        self._runner = runner
-        self._api = api
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, HandrailError) and error.code == "rate_limited":
-            raise Refused(429, error, (b"retry-after", b"%d" % self._runner.retry_after_s(self._api))) from None
 
 
 def _request_status(api: JobApi, runner: Runner) -> Endpoint:
@@ -187,7 +132,7 @@ async def _submitted(asked: Submission, api: JobApi, request: Request, runner: R
         await asyncio.to_thread(_files_of, asked)
     new = NewJob(
         "batch", api.name, asked.batch.as_dict(), "gateway", min(asked.workers, runner.settings.workers),
-        asked.timeout_s, _key(request.headers), _digest(request),
+        asked.timeout_s, key_of(request.headers), digest_of(request),
     )  # fmt: skip
     return await runner.write(lambda database: _entered(database, runner.home, new, asked.items))
 
@@ -297,7 +242,7 @@ def _task_routes(api: JobApi, runner: Runner) -> dict[str, Route]:
 def _running(api: JobApi, runner: Runner) -> Endpoint:
     def run(request: Request) -> Later:
         config, timeout_s = run_of(_body(request) if request.body else {})
-        key, digest = _key(request.headers), _digest(request)
+        key, digest = key_of(request.headers), digest_of(request)
         assert api.target is not None
         task = Task(api.name, api.target.folder)
 
@@ -338,33 +283,6 @@ def _id(request: Request) -> str:
     """The id in a path; nothing where there is none."""
     parts = WITH_ID.fullmatch(request.path)
     return parts[2] if parts else ""
-
-
-def _key(headers: Headers) -> str | None:
-    """The key under which a request is made once, however often it is sent."""
-    key = headers.get(b"idempotency-key")
-    if key is None:
-        return None
-    if KEY.fullmatch(key) is None:
-        problem = "idempotency-key: expected 1 to 255 letters without blanks"
-        raise HandrailError("usage", problem, "for example a UUID", field="idempotency-key")
-    return key.decode("ascii")
-
-
-def _digest(request: Request, *headers: bytes) -> str:
-    """What tells this request from another one under the same key."""
-    told = [request.body, request.query, *(request.headers.get(name, b"") for name in headers)]
-    return hashlib.sha256(b"\0".join(told)).hexdigest()
-
-
-def _kept(request: Request) -> dict[str, str]:
-    """The headers that say what is asked, and the query."""
-    found = {
-        name.decode("latin-1"): value.decode("latin-1")
-        for name, value in request.headers.items()
-        if name not in LEFT_OUT
-    }
-    return {**found, QUERY: request.query.decode("latin-1")} if request.query else found
 
 
 def _spec_written(job: Job) -> Response:
