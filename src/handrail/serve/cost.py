@@ -20,6 +20,7 @@ PART_OF_PATIENCE: Final = 0.15
 HARDLY_DEARER: Final = 1.1
 # Now and then a batch may be twice as large as pays by what is known: what is never tried is never learned.
 TRY_EVERY: Final = 64
+JUDGE_EVERY: Final = 8
 # How soon a machine that has become slower is noticed, in seconds of work, and how much slower one stall may make it.
 SLOWER_S: Final = 0.4
 SLOWER_AT_MOST: Final = 8.0
@@ -80,8 +81,11 @@ class Cost:
         self._seen[size] += 1
         self._batches += 1
         self._last[size] = self._batches
-        self._judge()
-        self._foretell()
+        self._foretold_s[size] = self._row_s[size]
+        # Judging costs as much as all else that a batch costs here; after a while it tells little that is new.
+        if self._batches < TRY_EVERY or self._batches % JUDGE_EVERY <= 1:
+            self._judge()
+            self._foretell()
 
     def _compare(self, seconds: float, slower: float) -> None:
         share = 1 - math.exp(-seconds / SLOWER_S)
