@@ -14,7 +14,8 @@ from handrail.core.sockets import listening_at
 from handrail.deploy.spec import Share
 from handrail.engines.local.client import ask, is_running
 from handrail.engines.local.place import Place
-from handrail.engines.local.start import ensure_running, settings_of
+from handrail.engines.local.settings import read_settings
+from handrail.engines.local.start import ensure_running
 from handrail.store.deployments import Deployments
 from handrail.store.home import default_home
 
@@ -106,7 +107,7 @@ def down(*, home: Path | None = None, tell: Tell = quiet) -> bool:
 
 def _is_left(place: Place) -> bool:
     """Whether nobody holds the engine's port any more: then another one can start there."""
-    settings = settings_of(place)
+    settings = read_settings(place)
     try:
         listening_at(settings["host"], settings["port"]).close()
     except HandrailError:

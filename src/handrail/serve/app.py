@@ -60,12 +60,15 @@ class App:
         more: Callable[[], Mapping[str, Route]] | None = None,
         coded: Mapping[str, Api] | None = None,
         tell: Callable[[], Sequence[str]] = list,
+        find: Callable[[Mapping[str, Route], str], Route | None] = route_of,
     ) -> None:
         """`apis` are of models, `coded` of user code, whose routes are among `more`: routes beside those of the models.
-        Call `changed` when they are others. `tell` gives lines for /metrics beside ours."""
+        Call `changed` when they are others. `tell` gives lines for /metrics beside ours,
+        `find` the route of a path that names one thing of many."""
         self.apis = apis
         self.coded: Mapping[str, Api] = {} if coded is None else coded
         self._tell = tell
+        self._find = find
         self.limits = limits or Limits()
         self.guard = guard or Guard()
         self._more = more
@@ -93,7 +96,8 @@ class App:
                 if len(self._hosts) < 100:
                     self._hosts.add(host)
             check_origin(request.headers, request.method)
-            route = self.routes.get(request.path) or route_of(self.routes, request.path)
+            path = request.path
+            route = self.routes.get(path) or route_of(self.routes, path) or self._find(self.routes, path)
             if page := self.guard.admit(request, None if route is None else route.policy):
                 return page
             if route is None:

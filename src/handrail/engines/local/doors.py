@@ -13,9 +13,14 @@ from handrail.core.errors import HandrailError
 from handrail.deploy.traffic import Split
 from handrail.engines.local.apis import Apis
 from handrail.engines.local.running import Running
+from handrail.jobs.batch import Target as JobTarget
+from handrail.jobs.runner import Runner
+from handrail.jobs.tasks import Task
 from handrail.serve.app import App, aside
 from handrail.serve.coded import coded_routes
 from handrail.serve.http import Later, Request, Response
+from handrail.serve.jobs import JobApi, job_routes
+from handrail.serve.later import is_for_later, later
 from handrail.serve.limits import Limits
 from handrail.serve.routes import Endpoint, Route
 from handrail.serve.watching import Watcher, prometheus, saw_reply, watching_routes
@@ -24,9 +29,10 @@ from handrail.serve.watching import Watcher, prometheus, saw_reply, watching_rou
 class Doors:
     """Gives the routes of what runs, anew whenever the application asks."""
 
-    def __init__(self, apis: Apis, limits: Limits) -> None:
+    def __init__(self, apis: Apis, limits: Limits, runner: Runner) -> None:
         self._apis = apis
         self._limits = limits
+        self._runner = runner
         self.app: App | None = None
 
     def routes(self) -> dict[str, Route]:
@@ -44,8 +50,25 @@ class Doors:
         for name in self._apis.models:
             # Cortex's clients ask at the name itself.
             table[f"/{name}"] = _also_posting(app, name)
+        for name in {**self._apis.models, **self._apis.coded}:
+            table[f"/{name}/predict"] = self._or_later(
+                name, table.get(f"/{name}/predict") or app.routes[f"/{name}/predict"]
+            )
         watched = {one.name: self._watchers(one) for one in running if one.current and one.current.watcher}
-        return {**table, **watching_routes(watched, self._limits, aside)}
+        jobs = {one.name: _job_api(one) for one in running}
+        self._runner.schedule({one.name: _task(one) for one in running if one.spec.kind == "TaskAPI"})
+        return {**table, **watching_routes(watched, self._limits, aside), **job_routes(jobs, self._runner)}
+
+    def _or_later(self, name: str, route: Route) -> Route:
+        """The same, for clients who would rather be answered later, too."""
+        ask = route.methods["POST"]
+
+        def either(request: Request) -> Response | Later:
+            if b"prefer" in request.headers and is_for_later(request.headers):
+                return later(request, name, self._runner)
+            return ask(request)
+
+        return Route(route.policy, {**route.methods, "POST": either})
 
     def lines(self) -> list[str]:
         """Lines for /metrics of what is watched."""
@@ -119,6 +142,21 @@ def _also_posting(app: App, name: str) -> Route:
 def _describing(running: Running) -> Endpoint:
     shares = [{"name": share.name, "weight": share.weight, "shadow": share.shadow} for share in running.spec.traffic]
     return lambda request: Response(orjson.dumps({"name": running.name, "kind": running.spec.kind, "apis": shares}))
+
+
+def _job_api(running: Running) -> JobApi:
+    target = running.target
+    if target is None or running.spec.kind == "TrafficSplitter":
+        return JobApi(running.name, running.spec.kind)
+    model = target.model
+    if model is None:
+        return JobApi(running.name, running.spec.kind, JobTarget("predictor", running.name, str(target.folder)))
+    return JobApi(running.name, running.spec.kind, JobTarget("model", running.name, str(target.folder), model.version))
+
+
+def _task(running: Running) -> Task:
+    assert running.target is not None
+    return Task(running.name, str(running.target.folder), running.spec.schedule, running.spec.limits.timeout_s)
 
 
 def _watcher(running: Running) -> Watcher | None:

@@ -28,13 +28,17 @@ from handrail.engines.local.apis import Apis
 from handrail.engines.local.doors import Doors, Rooted
 from handrail.engines.local.engine import Engine
 from handrail.engines.local.place import Place
+from handrail.engines.local.settings import read_settings
 from handrail.engines.local.supervisor import HOLD, STOP, detached
 from handrail.engines.local.versions import Site
+from handrail.jobs.runner import Runner, Settings
 from handrail.serve.app import App
 from handrail.serve.gateway import BACKLOG, drained, request_ids
 from handrail.serve.guard import Guard, watching
 from handrail.serve.http import Connection, Shared, sweeping
+from handrail.serve.jobs import job_route_of
 from handrail.serve.keys import keys_at
+from handrail.serve.later import live_answers
 from handrail.serve.limits import Limits
 from handrail.serve.server import with_hosts
 from handrail.store.deployments import Deployments
@@ -76,8 +80,15 @@ class Gateway:
         kept = Deployments(self._place.home)
         apis = Apis(Site(self._place.home, self._place.logs, limits), kept)
         engine = Engine(apis, kept, f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        doors = Doors(apis, limits)
-        app = App(apis.models, limits=limits, guard=guard, coded=apis.coded, more=doors.routes, tell=doors.lines)
+        chosen = read_settings(self._place)
+        # By default jobs read no files over HTTP and tell nobody.
+        may = Settings(folders=[Path(one) for one in chosen["folders"]], webhooks=chosen["webhooks"])
+        runner = Runner(self._place.home, may, live_answers(lambda: app.routes))
+        doors = Doors(apis, limits, runner)
+        app = App(
+            apis.models, limits=limits, guard=guard, coded=apis.coded, more=doors.routes, tell=doors.lines,
+            find=job_route_of,
+        )  # fmt: skip
         doors.app = apis.app = app
         apis.changed = app.changed
         shared = Shared(app, limits, request_ids())
@@ -93,6 +104,7 @@ class Gateway:
             await asyncio.wait([restoring], timeout=RESTORE_S)
             server = await loop.create_server(lambda: Connection(shared), sock=self._sockets[0], backlog=BACKLOG)
             await ports.open()
+            await runner.open()
             tasks.append(asyncio.create_task(engine.keep()))
             gc.collect()
             gc.freeze()
@@ -108,6 +120,7 @@ class Gateway:
             self._place.control.unlink(missing_ok=True)
             self._place.forget_control()
             asked.close()
+            await runner.close()
             await apis.close()
             with contextlib.suppress(OSError):
                 self._link.setblocking(True)

@@ -8,19 +8,16 @@ import socket
 from pathlib import Path
 from typing import Any, Final
 
-from handrail.core.bundle import strict_json, to_json
 from handrail.core.errors import HandrailError
 from handrail.core.events import Tell, quiet
-from handrail.core.files import disk_errors, read_limited, write_bytes
+from handrail.core.files import disk_errors
 from handrail.core.sockets import LOOPBACK, bound, listening_at
 from handrail.engines.local.client import ask, is_running
 from handrail.engines.local.place import Place
+from handrail.engines.local.settings import read_settings, write_settings
 from handrail.engines.local.supervisor import detached
 
 START_S: Final = 30.0
-HOST: Final = "127.0.0.1"
-PORT: Final = 8080
-MAX_BYTES: Final = 2**16
 
 
 def ensure_running(
@@ -35,7 +32,7 @@ def ensure_running(
     with place.locked("start.lock", wait_s=START_S):
         if is_running(place):
             return _as_asked(ask(place, {"do": "ping"}), host, port)
-        wanted = settings_of(place)
+        wanted = read_settings(place)
         host = host or wanted["host"]
         port = wanted["port"] if port is None else port
         if host not in LOOPBACK:
@@ -43,19 +40,9 @@ def ensure_running(
         place.forget_control()
         with listening_at(host, port) as listening, bound(place.control) as control:
             place.remember_control()
-            write_bytes(place.settings, to_json({"host": host, "port": listening.getsockname()[1]}))
+            write_settings(place, host=host, port=listening.getsockname()[1])
             _detached(place, [control, listening])
         return _up(place)
-
-
-def settings_of(place: Place) -> dict[str, Any]:
-    """Where the engine listens when nobody says: as it last did."""
-    known = {"host": HOST, "port": PORT}
-    if place.settings.is_file():
-        found = strict_json(read_limited(place.settings, MAX_BYTES), place.settings, place.settings.name)
-        if isinstance(found, dict):
-            known |= {key: found[key] for key in known if type(found.get(key)) is type(known[key])}
-    return known
 
 
 def _as_asked(running: dict[str, Any], host: str | None, port: int | None) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""What the operator of an engine chose: where it listens, and what jobs may read and tell. A small file of JSON."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from handrail.core.bundle import strict_json, to_json
+from handrail.core.errors import HandrailError
+from handrail.core.files import read_limited, write_bytes
+from handrail.engines.local.place import Place
+
+HOST: Final = "127.0.0.1"
+PORT: Final = 8080
+MAX_BYTES: Final = 2**16
+KNOWN: Final[dict[str, Any]] = {"host": HOST, "port": PORT, "folders": [], "webhooks": []}
+
+
+def read_settings(place: Place) -> dict[str, Any]:
+    """`host` and `port` as they last were; `folders` that batches over HTTP may read, `webhooks` that may be told.
+
+    Raises HandrailError where the file is not what it should be.
+    """
+    if not place.settings.is_file():
+        return dict(KNOWN)
+    found = strict_json(read_limited(place.settings, MAX_BYTES), place.settings, place.settings.name)
+    if not isinstance(found, dict) or any(
+        type(found.get(key, usual)) is not type(usual) for key, usual in KNOWN.items()
+    ):
+        mend = f"write {to_json(KNOWN).decode().strip()}, or remove the file"
+        raise HandrailError("data", "the engine's settings are off", mend, where=str(place.settings))
+    return {**KNOWN, **found}
+
+
+def write_settings(place: Place, **changed: Any) -> None:
+    """Keeps what was chosen; the rest stays."""
+    write_bytes(place.settings, to_json({**read_settings(place), **changed}))
