@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -387,6 +388,27 @@ def test_a_task_runs_when_its_time_has_come(home: Path, monkeypatch: pytest.Monk
         assert len(await runner.read(queue.jobs)) == 1
 
     running(home, act)
+
+
+def test_a_gateway_starts_without_a_database_of_jobs_and_gets_one_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("handrail.jobs.runner.LOOK_S", 0.05)
+    (tmp_path / "jobs.db").write_bytes(b"no database" * 1000)
+
+    async def act(runner: Runner) -> None:
+        with pytest.raises(HandrailError, match="no database of jobs") as error:
+            await runner.submit_request(new())
+        assert error.value.http_status == 503
+        (tmp_path / "jobs.db").unlink()
+        while True:
+            with contextlib.suppress(HandrailError):
+                await ended(runner, (await runner.submit_request(new()))[0])
+                return
+            await asyncio.sleep(0.01)
+
+    running(tmp_path, act)
+    assert "damaged" in caplog.text
 
 
 def test_an_idle_runner_asks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,17 +24,20 @@ class Ledger:
         self._home = home
         self._asked: SimpleQueue[_Ask | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._is_open = False
 
     async def open(self) -> None:
-        """Raises HandrailError when there is no database to be had."""
+        """Raises HandrailError when there is no database to be had. May be called again then."""
         ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="jobs", daemon=True)
         self._thread.start()
         await asyncio.wrap_future(ready)
+        self._is_open = True
 
     async def close(self) -> None:
         """Does what was asked for before."""
-        if self._thread is not None:
+        if self._thread is not None and self._is_open:
+            self._is_open = False
             self._asked.put(None)
             await asyncio.to_thread(self._thread.join)
 
@@ -47,6 +50,9 @@ class Ledger:
         return await self._do(act, writes=False)
 
     async def _do(self, act: Callable[[Connection], Result], *, writes: bool) -> Result:
+        if not self._is_open:
+            mend = "the server's log says why; it tries again by itself"
+            raise HandrailError("environment", "there is no database of jobs to be had", mend)
         ask = _Ask(act, writes)
         self._asked.put(ask)
         # Shielded: who is no longer waited for has asked all the same.

@@ -63,7 +63,8 @@ class Settings:
 class Runner:
     """Open from `open` to `close`; what is not done then is gone on with by the next one. `answer` asks the live APIs.
 
-    Raises HandrailError in `open` where there is no database to be had.
+    Where there is no database to be had, it says so in the log and tries again: who serves is not to be stopped by it.
+    Until then all it is asked raises HandrailError ("environment").
     """
 
     def __init__(self, home: Path, settings: Settings, answer: Answer) -> None:
@@ -85,13 +86,27 @@ class Runner:
 
     async def open(self) -> None:
         """Takes up what an earlier one left."""
+        try:
+            await self._opened()
+        except HandrailError as error:
+            log.error("no jobs: %s", error)
+            self._loops = [asyncio.create_task(self._open_later())]
+
+    async def _open_later(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(HandrailError):
+                await self._opened()
+                return
+
+    async def _opened(self) -> None:
         await self._ledger.open()
         await self._ledger.write(requests.restore)
         for api, (count, size) in (await self._ledger.read(requests.held)).items():
             self._held[api] = count
             self._held_bytes += size
         loops = (self._batches, self._requests, self._webhooks, self._clock, self._sweeps)
-        self._loops = [asyncio.create_task(_kept_up(loop)) for loop in loops]
+        self._loops += [asyncio.create_task(_kept_up(loop)) for loop in loops]
 
     async def close(self) -> None:
         """Ends workers at once: what they were at is done again. Requests in progress are asked again, too."""

@@ -42,7 +42,8 @@ OPTIONS: Final = ("jobID", "dryRun")
 
 @dataclass(frozen=True)
 class JobApi:
-    """An API as far as jobs see it. `target` is what answers its batches; None: it takes none."""
+    """An API as far as jobs see it. `target` is what answers its batches, or runs; None: it takes none. Code answers
+    batches only where it is written for them, as a BatchAPI."""
 
     name: str
     kind: str = "RealtimeAPI"
@@ -56,7 +57,7 @@ def job_routes(apis: Mapping[str, JobApi], runner: Runner) -> dict[str, Route]:
     """
     table: dict[str, Route] = {}
     for api in apis.values():
-        if api.target is not None and api.kind != "TaskAPI":
+        if api.target is not None and (api.target.kind == "model" or api.kind == "BatchAPI"):
             table |= _batch_routes(f"/{api.name}/batches", api, runner)
         if api.kind in ("RealtimeAPI", "AsyncAPI", "TrafficSplitter"):
             table[f"/{api.name}/requests/{ID}"] = Route("caller", {"GET": _request_status(api, runner)})
