@@ -15,7 +15,7 @@ from handrail.jobs.attending import Terms, attend
 from handrail.jobs.batch import log_of
 from handrail.jobs.database import opened
 from handrail.jobs.schedule import DAY_S
-from handrail.jobs.tasks import Task, deployed_task, due, mark, run_here, submit_task
+from handrail.jobs.tasks import Task, deployed_task, mark, run_here, submit_task, upcoming
 from tests.faces.conftest import Cli, cli
 from tests.jobs.shop import code
 from tests.serve.served import until
@@ -107,13 +107,13 @@ def test_what_is_no_task_is_refused(home: Path) -> None:
 def test_a_schedule_begins_to_wait_when_it_is_heard_of(home: Path) -> None:
     tasks = {"retrain": task(home, "pass", "every 24h"), "asked": Task("asked", "/nowhere")}
     with closing(opened(home)) as database:
-        assert due(database, tasks, NOW) == []
-        assert due(database, tasks, NOW + DAY_S - 1) == []
-        assert due(database, tasks, NOW + DAY_S) == [tasks["retrain"]]
+        for now in (NOW, NOW + DAY_S - 1, NOW + DAY_S):
+            assert upcoming(database, tasks, now) == {"retrain": NOW + DAY_S}
         mark(database, tasks["retrain"], NOW + DAY_S)
-        assert due(database, tasks, NOW + DAY_S) == []
+        assert upcoming(database, tasks, NOW + DAY_S) == {"retrain": NOW + 2 * DAY_S}
+        assert upcoming(database, {"off": Task("off", "/nowhere", "every 1s"), **tasks}, NOW).keys() == {"retrain"}
         other = {"retrain": task(home, "pass", "every 1h")}
-        assert due(database, other, NOW + 3 * DAY_S) == []
+        assert upcoming(database, other, NOW + 3 * DAY_S) == {"retrain": NOW + 3 * DAY_S + 3600}
 
 
 def test_the_command_runs_a_task_and_shows_what_it_prints(home: Path, cli: Cli) -> None:

@@ -25,7 +25,7 @@ from handrail.jobs.queue import Job
 from handrail.jobs.requests import Asked, NewRequest
 from handrail.jobs.status import job_status
 from handrail.jobs.sweeping import KEEP_S, sweep
-from handrail.jobs.tasks import Task, due, mark, submit_task
+from handrail.jobs.tasks import Task, mark, submit_task, upcoming
 
 Result = TypeVar("Result")
 # Asks an API as a client would: name, body and headers in; status, content type and body out.
@@ -268,11 +268,16 @@ class Runner:
 
     async def _clock(self) -> None:
         while True:
+            wait_s = LOOK_S
             if any(task.schedule for task in self._tasks.values()):
-                now = time.time()
-                for task in await self._ledger.write(lambda database: due(database, self._tasks, now)):  # noqa: B023 - run at once
-                    await self._run(task, now)
-            await _woken(self._wake_clock, LOOK_S)
+                tasks, now = self._tasks, time.time()
+                times = await self._ledger.write(lambda database: upcoming(database, tasks, now))  # noqa: B023 - run at once
+                for name in [name for name, at in times.items() if at <= now]:
+                    await self._run(tasks[name], now)
+                    wait_s = 0.0
+                # Looked at now and then all the same: somebody may set the clock.
+                wait_s = max(0.0, min([wait_s, *(at - now for at in times.values())]))
+            await _woken(self._wake_clock, wait_s)
 
     async def _run(self, task: Task, now: float) -> None:
         await self._ledger.write(lambda database: mark(database, task, now))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import Final
 
 from handrail.core.errors import HandrailError, clipped
+from handrail.deploy.amounts import seconds
 
 DAY_S: Final = 24 * 3600
-UNITS_S: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": DAY_S}
-EVERY: Final = re.compile(r"every\s+(\d{1,6})\s*(s|min|m|h|d)", re.ASCII | re.IGNORECASE)
-DAILY: Final = re.compile(r"daily\s+([01]?\d|2[0-3]):([0-5]\d)(?:\s*UTC)?", re.ASCII | re.IGNORECASE)
+EVERY: Final = re.compile(r"every\s+(\S+)", re.ASCII)
+DAILY: Final = re.compile(r"daily\s+([01]?\d|2[0-3]):([0-5]\d)(?:\s*UTC)?", re.ASCII)
 SHORTEST_S: Final = 10
 LONGEST_S: Final = 366 * DAY_S
 
@@ -20,16 +21,18 @@ LONGEST_S: Final = 366 * DAY_S
 class Schedule:
     """Every `period_s` seconds; with `at_s`, always so many seconds after midnight (UTC)."""
 
-    period_s: int
+    period_s: float
     at_s: int | None = None
 
 
 def schedule_of(text: str) -> Schedule:
-    """`every 24h`, `every 30m`, `daily 03:00` (UTC). Raises HandrailError."""
+    """`every 24h`, `every 1h30m`, `daily 03:00` (UTC). Raises HandrailError."""
     if found := DAILY.fullmatch(text.strip()):
         return Schedule(DAY_S, int(found[1]) * 3600 + int(found[2]) * 60)
     found = EVERY.fullmatch(text.strip())
-    period_s = int(found[1]) * UNITS_S[found[2].lower()] if found else 0
+    period_s = 0.0
+    with contextlib.suppress(ValueError):
+        period_s = seconds(found[1]) if found else 0.0
     if not SHORTEST_S <= period_s <= LONGEST_S:
         problem = f"expected every {SHORTEST_S}s to every 366d, or daily HH:MM (UTC), received '{clipped(text, 60)}'"
         raise HandrailError("data", problem, "for example every 24h, or daily 03:00", field="schedule")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -84,17 +85,21 @@ def run_here(
                 raise
 
 
-def due(database: Connection, tasks: Mapping[str, Task], now: float) -> list[Task]:
-    """The tasks whose time has come. One that was never heard of, or has another schedule now, begins to wait."""
-    found = []
+def upcoming(database: Connection, tasks: Mapping[str, Task], now: float) -> dict[str, float]:
+    """Names of the tasks with a schedule, and when each runs next: at once where that is not after `now`.
+
+    One that was never heard of, or has another schedule now, begins to wait.
+    """
+    found = {}
     for task in tasks.values():
         if task.schedule is None:
             continue
         row = database.execute("select schedule, last from schedules where api = ?", (task.name,)).fetchone()
         if row is None or row["schedule"] != task.schedule:
             mark(database, task, now)
-        elif next_run(now, schedule_of(task.schedule), row["last"]) <= now:
-            found.append(task)
+            row = {"last": now}
+        with contextlib.suppress(HandrailError):  # one that is off keeps no other from its time
+            found[task.name] = next_run(now, schedule_of(task.schedule), row["last"])
     return found
 
 
