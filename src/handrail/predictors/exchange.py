@@ -51,6 +51,12 @@ def request_of(row: bytes) -> Request:
     return Request(method, path, query, headers, body, name)
 
 
+def what_is_asked(row: bytes) -> bytes:
+    """What two requests for the same have in common: neither their headers nor their ids."""
+    request = request_of(row)
+    return "\0".join((request.method, request.path, request.query, "")).encode() + request.body
+
+
 def packed_reply(reply: Reply) -> bytes:
     """The reply as one answer of a message."""
     return _packed([reply.status, reply.content_type, reply.headers], reply.body)

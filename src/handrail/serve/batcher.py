@@ -82,11 +82,16 @@ class Batching:
 class Batcher:
     """Work-conserving and bounded. Lives on one event loop; nothing here awaits."""
 
-    def __init__(self, metrics: Metrics, batching: Batching | None = None, pack: Pack = orjson.dumps) -> None:
+    def __init__(
+        self, metrics: Metrics, batching: Batching | None = None, pack: Pack = orjson.dumps,
+        same: Callable[[Sequence[Any]], bytes] | None = None,
+    ) -> None:  # fmt: skip
+        """`same` gives what two requests for the same have in common (None: all that is packed)."""
         self._metrics = metrics
         self.batching = batching or Batching()
         self._cost = Cost(self.batching.max_batch_size)
         self._pack = pack
+        self._same = same or pack
         self._queue: deque[Work] = deque()
         self._waiting_rows = 0
         self._idle: list[Link] = []
@@ -324,7 +329,7 @@ class Batcher:
 
     def _key(self, work: Work) -> bytes:
         """What two requests for the same have in common; the beginning of long ones."""
-        packed = self._pack(work.rows[:1_000]) if work.do == "predict" else orjson.dumps(work.rows)
+        packed = self._same(work.rows[:1_000]) if work.do == "predict" else orjson.dumps(work.rows)
         return packed[:65_536]
 
     def _quarantine_rows(self, work: Work) -> None:
@@ -336,7 +341,9 @@ class Batcher:
         until = self._quarantine.get(self._key(work))
         if until is not None and time.perf_counter() < until:
             raise HandrailError(
-                "data", "this request crashed the model before; it is not tried again for a while", "send other rows"
+                "data",
+                "this request crashed the model before; it is not tried again for a while",
+                "send other rows",
             )
 
 

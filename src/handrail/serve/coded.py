@@ -12,6 +12,7 @@ from handrail.serve.api import Api, Copy, Watch
 from handrail.serve.batcher import Batcher
 from handrail.serve.formats.call import Call
 from handrail.serve.formats.predictor import packed, response_of
+from handrail.serve.guard import Guard
 from handrail.serve.http import Later, Request, Response
 from handrail.serve.limits import Limits
 from handrail.serve.metrics import Metrics, Seen
@@ -46,23 +47,28 @@ class CodeVersion:
 
 
 def coded_routes(
-    apis: Mapping[str, Api], predict: Predict, answered: Callable[[Request, Response], None]
+    apis: Mapping[str, Api], predict: Predict, answered: Callable[[Request, Response], None], guard: Guard
 ) -> dict[str, Route]:
     """`POST /NAME` and `POST /NAME/predict` of each API of user code; `GET /NAME` says what it is.
 
-    `answered` is told of every reply.
+    `answered` is told of every reply. Where `guard` asks for keys, they are none of the code's business.
     """
     table = {}
     for name, api in apis.items():
-        ask = _asking(api, predict, answered)
+        ask = _asking(api, predict, answered, guard)
         table[f"/{name}"] = Route("caller", {"GET": _describing(api), "POST": ask})
         table[f"/{name}/predict"] = Route("caller", {"POST": ask})
     return table
 
 
-def _asking(api: Api, predict: Predict, answered: Callable[[Request, Response], None]) -> Callable[[Request], Later]:
+def _asking(
+    api: Api, predict: Predict, answered: Callable[[Request, Response], None], guard: Guard
+) -> Callable[[Request], Later]:
     def read(request: Request, version: Any, limits: Limits) -> Call:
-        row = packed(request.method, request.path, request.query, request.headers, request.body, request.id)
+        headers = request.headers
+        if guard.asks:
+            headers = {name: value for name, value in headers.items() if name != b"authorization"}
+        row = packed(request.method, request.path, request.query, headers, request.body, request.id)
 
         def write(answers: Sequence[bytes]) -> Response:
             response = response_of(answers[0])

@@ -11,6 +11,7 @@ from typing import Final
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.failpoints import reached
+from handrail.core.files import remove_folder
 from handrail.core.sockets import is_free
 from handrail.deploy.spec import ApiSpec, spec_from
 from handrail.engines.local.rollout import take_over
@@ -35,6 +36,8 @@ from handrail.watch import forget
 Say = Callable[[str], None]
 # Beside the spec: the port that an API really has.
 BOUND: Final = "bound_port"
+# A copy of a project that nobody deployed for so long is in nobody's way.
+KEPT_S: Final = 24 * 3600.0
 
 
 class Apis:
@@ -202,6 +205,20 @@ class Apis:
         await let_go(running.served())
         await asyncio.to_thread(forget, self._site.home, running.name)
         reached("delete.done")
+
+    def sweep(self) -> None:
+        """Copies of projects that no revision names go, unless somebody may be about to deploy them."""
+        copies = self._site.home / "projects"
+        if not copies.is_dir():
+            return
+        wanted = {
+            self._kept.revision(name, number).folder
+            for name in self._kept.apis()
+            for number in self._kept.numbers(name)
+        }
+        for copy in copies.iterdir():
+            if str(copy.resolve()) not in wanted and time.time() - copy.lstat().st_mtime > KEPT_S:
+                remove_folder(copy)
 
     async def close(self) -> None:
         """Ends all replicas."""

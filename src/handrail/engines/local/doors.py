@@ -41,7 +41,7 @@ class Doors:
         app = self.app
         if app is None:
             return {}
-        table = coded_routes(self._apis.coded, app.predict, self._saw)
+        table = coded_routes(self._apis.coded, app.predict, self._saw, app.guard)
         for one in running:
             if one.spec.kind == "TrafficSplitter":
                 ask = splitting(one, app)

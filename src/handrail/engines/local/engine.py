@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -55,6 +56,8 @@ class Engine:
         """Serves what was promoted last, each API for itself: one that fails is tried again later."""
         async with self._changing:
             self._kept.sweep()
+            with contextlib.suppress(HandrailError):
+                await asyncio.to_thread(self.apis.sweep)
             reached("restore.begun")
             await asyncio.gather(*(self._restored(name) for name in self._kept.apis()))
 

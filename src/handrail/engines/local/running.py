@@ -72,8 +72,10 @@ class Running:
         weights = {share.name: share.weight for share in self.spec.traffic}
         left = 100 - sum(share.weight for share in self.spec.traffic if not share.shadow)
         versions = [one.status(weights.get(name, left if one is self.current else 0.0)) for name, one in self._named()]
+        watcher = None if self.current is None else self.current.watcher
+        watched = {} if watcher is None else {"monitoring": watcher.status()}
         return {
-            "name": self.name, "kind": self.spec.kind, "state": self.state(), "revision": self.revision,
+            **watched, "name": self.name, "kind": self.spec.kind, "state": self.state(), "revision": self.revision,
             "url": f"{url}/{self.name}{ENDS.get(self.spec.kind, '')}", "port": self.port, "versions": versions,
             "ready": sum(one["ready"] for one in versions), "wanted": sum(one["wanted"] for one in versions),
             "in_flight": sum(one["in_flight"] for one in versions),

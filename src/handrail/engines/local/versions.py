@@ -13,6 +13,7 @@ from handrail.deploy.autoscaling import Autoscaler
 from handrail.deploy.spec import ApiSpec
 from handrail.model import Model, load
 from handrail.predictors.environment import environment_of
+from handrail.predictors.exchange import what_is_asked
 from handrail.serve.api import Version, version_of
 from handrail.serve.batcher import Batcher, Batching
 from handrail.serve.coded import CodeVersion
@@ -143,8 +144,10 @@ def served(target: Target, spec: ApiSpec, number: int, *, site: Site, replicas: 
     name = str(number) if target.model is None else str(target.model.version or 0)
     environment = {} if predictor else _environment(spec)
     command: Sequence[str] = command_of(target.python) if predictor else REPLICA
-    pack = packed_rows if target.model is None else pack_for(target.model.signature)
-    batcher = Batcher(metrics, batching_of(spec), pack=pack)
+    if target.model is None:
+        batcher = Batcher(metrics, batching_of(spec), packed_rows, lambda rows: b"\0".join(map(what_is_asked, rows)))
+    else:
+        batcher = Batcher(metrics, batching_of(spec), pack_for(target.model.signature))
 
     def start() -> Started:
         log_file = site.logs / spec.name / f"{name}.log"
