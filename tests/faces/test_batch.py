@@ -137,6 +137,15 @@ def test_what_is_off_is_refused_before_anything_is_written(
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_code_that_is_deployed_for_batches_answers_them(churn: Path, home: Path, tmp_path: Path, cli: Cli) -> None:
+    source = "class PythonPredictor:\n    def __init__(self, config): ...\n"
+    source += "    def predict(self, payload):\n        return [len(one['plan']) for one in payload]\n"
+    code(home, source, name="lengths")
+    assert cli("batch", "lengths", str(churn), "-o", answers(tmp_path, "a.jsonl")).status == 0
+    assert (tmp_path / "a.jsonl").read_text().split() == [str(len(row(n)["plan"])) for n in range(40)]
+    cli("batch", "lengths", str(churn), "-o", answers(tmp_path)).refused(2, "answers of code have no columns")
+
+
 def test_jobs_are_listed_shown_and_their_logs_read(churn: Path, tmp_path: Path, cli: Cli) -> None:
     assert "no jobs yet" in cli("jobs").out
     assert cli("jobs", "--json").object() == {"jobs": []}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -124,32 +124,37 @@ def _kind(deployments: Deployments, api: str) -> str:
     return "" if served is None else str(served.spec.get("kind"))
 
 
-class _following:  # noqa: N801 - reads as a verb where it is used
+@contextlib.contextmanager
+def _following(path: Path, print_line: Callable[[str], object] | None) -> Iterator[None]:
     """While it is open, lines that are added to a log are told."""
+    done = threading.Event()
+    thread = threading.Thread(target=_follow, args=(path, print_line or _silent, done))
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
-    def __init__(self, path: Path, print_line: Callable[[str], object] | None) -> None:
-        self._path = path
-        self._print = print_line
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._follow)
 
-    def __enter__(self) -> None:
-        self._thread.start()
+def _follow(path: Path, print_line: Callable[[str], object], done: threading.Event) -> None:
+    offset, half, is_last = 0, "", False
+    while not is_last:
+        is_last = done.wait(0.05)
+        added = _added(path, offset)
+        offset += len(added)
+        *lines, half = (half + added.decode("utf-8", "replace")).split("\n")
+        for line in lines:
+            print_line(line)
 
-    def __exit__(self, *error: object) -> None:
-        self._done.set()
-        self._thread.join()
 
-    def _follow(self) -> None:
-        offset, half, is_last = 0, "", self._print is None
-        while not is_last:
-            is_last = self._done.wait(0.05)
-            if not self._path.exists():
-                continue
-            with self._path.open("rb") as file:
-                file.seek(offset)
-                added = file.read()
-            offset += len(added)
-            *lines, half = (half + added.decode("utf-8", "replace")).split("\n")
-            for line in lines:
-                self._print(line)  # type: ignore[misc]
+def _added(path: Path, offset: int) -> bytes:
+    if not path.exists():
+        return b""
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read()
+
+
+def _silent(line: str) -> None:
+    """Nobody wants to see it."""

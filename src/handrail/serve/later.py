@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 import orjson
@@ -61,18 +62,15 @@ def later(request: Request, api: str, runner: Runner) -> Later:
     return aside(request, submit(), write)
 
 
-class _overload:  # noqa: N801 - reads as what is caught
+@contextlib.contextmanager
+def _overload(runner: Runner, api: str) -> Iterator[None]:
     """Says Retry-After where too much waits."""
-
-    def __init__(self, runner: Runner, api: str) -> None:
-        self._runner = runner
-        self._api = api
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, HandrailError) and error.code == "rate_limited":
-            raise Refused(429, error, (b"retry-after", b"%d" % self._runner.retry_after_s(self._api))) from None
+    try:
+        yield
+    except HandrailError as error:
+        if error.code != "rate_limited":
+            raise
+        raise Refused(429, error, (b"retry-after", b"%d" % runner.retry_after_s(api))) from None
 
 
 def live_answers(routes: Callable[[], Mapping[str, Route]]) -> Answer:

@@ -53,7 +53,7 @@ def command(
     workers: int | None, chunk_size: int | None, timeout: float | None, memory: int | None, dry_run: bool,
     fresh: bool, raw: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Answer all rows of files with the model NAME, in their order, into one file.
+    """Answer all rows of files with the model (or the BatchAPI) NAME, in their order, into one file.
 
     Files are CSV, TSV, JSON lines, Parquet or Excel, or a folder of them; where the model takes a text, a folder of
     texts, too. Cut off at any moment, the same command goes on where it was. A row that gets no answer is also in
@@ -88,9 +88,15 @@ def default_workers() -> int:
 
 
 def target_of(name: str) -> Target:
-    """The model that answers."""
+    """What answers: code that is deployed as a BatchAPI under that name, else the model."""
+    from handrail.core.bundle import MODEL_NAME
     from handrail.jobs.batch import Target
+    from handrail.store.deployments import Deployments
+    from handrail.store.home import default_home
 
+    served = Deployments(default_home()).served(name) if MODEL_NAME.fullmatch(name) else None
+    if served is not None and served.spec.get("kind") == "BatchAPI" and served.spec.get("predictor"):
+        return Target("predictor", name, served.folder)
     model = opened(name)
     return Target("model", model.name, str(model.bundle.path.absolute()), model.version)
 
