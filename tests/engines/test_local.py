@@ -17,6 +17,8 @@ from handrail.engines.local.place import Place
 from handrail.engines.local.start import ensure_running
 from handrail.store import Store
 from tests.engines.engine import Engine, engine_at, until
+from tests.rig.updater import save
+from tests.serve.bundles import FIELDS, ROW, make_bundle
 
 
 @pytest.fixture
@@ -176,6 +178,31 @@ def test_a_header_asks_for_the_canary(engine: Engine) -> None:
     engine.deploy(spec(traffic=(Share("churn@2", header="x-try: yes"),)))
     assert labelled(engine, **{"x-try": "yes"}) == labels(engine)[1]
     assert labelled(engine, **{"x-try": "no"}) == labels(engine)[0]
+
+
+def test_a_canary_that_fails_is_rolled_back_by_itself(engine: Engine) -> None:
+    save(engine.place.home, "churn", lambda folder: make_bundle(folder, fails_above=50))
+    engine.deploy(spec(traffic=(Share("churn@3", weight=30),)))
+    old = {**ROW, "age": 70}
+    found = Counter(engine.predict("churn", old)[0] for _ in range(60))
+    assert found[500] > 0
+    until(lambda: engine.status("churn")["last_error"] is not None, engine)
+    assert "rolled back" in engine.status("churn")["last_error"]
+    assert {engine.predict("churn", old)[0] for _ in range(20)} == {200}
+    assert [one["version"] for one in engine.status("churn")["versions"]] == ["1"]
+
+
+def test_a_canary_that_reads_other_rows_is_refused(engine: Engine) -> None:
+    save(engine.place.home, "other", lambda folder: make_bundle(folder, name="other", fields=FIELDS[:2]))
+    with pytest.raises(HandrailError, match="other rows"):
+        engine.deploy(spec(traffic=(Share("other", weight=30),)))
+
+
+def test_a_shadow_that_fails_harms_nobody(engine: Engine) -> None:
+    save(engine.place.home, "churn", lambda folder: make_bundle(folder, fails_above=50))
+    engine.deploy(spec(traffic=(Share("churn@3", weight=100, shadow=True),)))
+    assert {engine.predict("churn", {**ROW, "age": 70})[0] for _ in range(40)} == {200}
+    assert engine.status("churn")["last_error"] is None
 
 
 def test_a_shadow_answers_nobody(engine: Engine) -> None:

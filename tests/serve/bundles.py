@@ -35,8 +35,10 @@ def make_bundle(
     output: Output = OUTPUT,
     weight: float = 0.02,
     ballast: int = 1,
+    fails_above: float | None = None,
 ) -> Model:
-    """Writes the bundle and opens it. `weight` makes its answers its own; `ballast`² weights change nothing."""
+    """Writes the bundle and opens it. `weight` makes its answers its own; `ballast`² weights change nothing. Rows whose
+    first number is above `fails_above` get no answer."""
     settings = [
         {
             "name": field.name,
@@ -56,7 +58,7 @@ def make_bundle(
         data={"trivial": [0.5, 0.5]},
     )
     files = {
-        "weights/model.onnx": graph(len(fields), weight, ballast),
+        "weights/model.onnx": graph(len(fields), weight, ballast, fails_above),
         "report.html": b"<!doctype html><title>report</title><p>fine</p>",
         "report.json": to_json({}),
     }
@@ -68,7 +70,7 @@ def make_bundle(
     return load(folder)
 
 
-def graph(width: int, weight: float = 0.02, ballast: int = 1) -> bytes:
+def graph(width: int, weight: float = 0.02, ballast: int = 1, fails_above: float | None = None) -> bytes:
     """softmax(x · w) of the inputs with NaN read as 0."""
     weights = np.array([[0.0, weight * (column + 1)] for column in range(width)], dtype=np.float32)
     nothing = np.zeros((2, ballast), dtype=np.float32), np.zeros((ballast, ballast), dtype=np.float32)
@@ -87,6 +89,25 @@ def graph(width: int, weight: float = 0.02, ballast: int = 1) -> bytes:
         numpy_helper.from_array(np.float32(0), "zero"),
         *(numpy_helper.from_array(array, f"nothing{place}") for place, array in enumerate(nothing)),
     ]
+    if fails_above is not None:
+        for node in nodes[:2]:
+            node.input[:] = ["same" if name == "x" else name for name in node.input]
+        # Of a table with one place, the second is asked for.
+        nodes[0:0] = [
+            helper.make_node("Slice", ["x", "first", "second", "columns"], ["number"]),
+            helper.make_node("Sub", ["number", "limit"], ["over"]),
+            helper.make_node("Clip", ["over", "zero", "one"], ["above"]),
+            helper.make_node("Cast", ["above"], ["place"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["table", "place"], ["zeros"]),
+            helper.make_node("Add", ["x", "zeros"], ["same"]),
+        ]
+        numbers = {"first": [0], "second": [1], "columns": [1]}
+        initial += [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in numbers.items()]
+        initial += [
+            numpy_helper.from_array(np.float32(fails_above), "limit"),
+            numpy_helper.from_array(np.float32(1), "one"),
+            numpy_helper.from_array(np.zeros(1, np.float32), "table"),
+        ]
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", width])]
     outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", 2])]
     made = helper.make_graph(nodes, "linear", inputs, outputs, initial)

@@ -28,6 +28,7 @@ from handrail.engines.local.versions import (
     target_at,
     watch,
 )
+from handrail.jobs.schedule import schedule_of
 from handrail.serve.api import Api
 from handrail.serve.app import App, refuse_reserved
 from handrail.store.deployments import Deployments, Revision
@@ -63,6 +64,8 @@ class Apis:
     async def target(self, spec: ApiSpec, folder: str | None, say: Say) -> Target:
         """What a spec serves. `folder` is the copy of its project, where it runs code."""
         refuse_reserved(spec.name)
+        if spec.schedule is not None:
+            schedule_of(spec.schedule)
         if spec.kind == "TrafficSplitter":
             self._refuse_unknown_shares(spec)
             return Target(Path(), "")

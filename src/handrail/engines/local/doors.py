@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from handrail.core.errors import HandrailError
+from handrail.deploy.spec import ApiLimits
 from handrail.deploy.traffic import Split
 from handrail.engines.local.apis import Apis
 from handrail.engines.local.running import Running
@@ -23,16 +24,18 @@ from handrail.serve.jobs import JobApi, job_routes
 from handrail.serve.later import is_for_later, later
 from handrail.serve.limits import Limits
 from handrail.serve.routes import Endpoint, Route
+from handrail.serve.user_metrics import UserMetrics
 from handrail.serve.watching import Watcher, prometheus, saw_reply, watching_routes
 
 
 class Doors:
     """Gives the routes of what runs, anew whenever the application asks."""
 
-    def __init__(self, apis: Apis, limits: Limits, runner: Runner) -> None:
+    def __init__(self, apis: Apis, limits: Limits, runner: Runner, told: UserMetrics) -> None:
         self._apis = apis
         self._limits = limits
         self._runner = runner
+        self._told = told
         self.app: App | None = None
 
     def routes(self) -> dict[str, Route]:
@@ -57,7 +60,10 @@ class Doors:
         watched = {one.name: self._watchers(one) for one in running if one.current and one.current.watcher}
         jobs = {one.name: _job_api(one) for one in running}
         self._runner.schedule({one.name: _task(one) for one in running if one.spec.kind == "TaskAPI"})
-        return {**table, **watching_routes(watched, self._limits, aside), **job_routes(jobs, self._runner)}
+        for path, route in job_routes(jobs, self._runner).items():
+            before = table.get(path)
+            table[path] = route if before is None else Route(route.policy, {**before.methods, **route.methods})
+        return {**table, **watching_routes(watched, self._limits, aside)}
 
     def _or_later(self, name: str, route: Route) -> Route:
         """The same, for clients who would rather be answered later, too."""
@@ -71,8 +77,10 @@ class Doors:
         return Route(route.policy, {**route.methods, "POST": either})
 
     def lines(self) -> list[str]:
-        """Lines for /metrics of what is watched."""
-        return prometheus([one for running in self._apis.running.values() if (one := _watcher(running)) is not None])
+        """Lines for /metrics of what is watched, and of what predictors tell of themselves."""
+        running = self._apis.running
+        watched = prometheus([one for found in running.values() if (one := _watcher(found)) is not None])
+        return [*watched, *self._told.lines(running)]
 
     def _watchers(self, running: Running) -> Any:
         def watchers() -> list[Watcher]:
@@ -156,7 +164,10 @@ def _job_api(running: Running) -> JobApi:
 
 def _task(running: Running) -> Task:
     assert running.target is not None
-    return Task(running.name, str(running.target.folder), running.spec.schedule, running.spec.limits.timeout_s)
+    # What a client waits for an answer is no limit of a training; one that was chosen is.
+    chosen = running.spec.limits.timeout_s
+    timeout_s = None if chosen == ApiLimits().timeout_s else chosen
+    return Task(running.name, str(running.target.folder), running.spec.schedule, timeout_s)
 
 
 def _watcher(running: Running) -> Watcher | None:
