@@ -63,10 +63,25 @@ def test_status_of_one_api_says_all(engine: FakeEngine, churn: Apis, cli: Cli) -
     assert done.status == 0, done.err
     for words in ("churn: live, revision 3", "answers at  http://127.0.0.1:8080/churn/predict", "3        current",
                   "38.6 MB", "p50 0.42 ms, p90 1.50 ms, p99 12.2 ms", "1,234 2xx, 5 4xx, 0 5xx", "yes 7, no 5",
-                  "curl http://127.0.0.1:8080/churn/predict --json"):  # fmt: skip
+                  "handrail monitor churn", "curl http://127.0.0.1:8080/churn/predict --json"):  # fmt: skip
         assert words in done.out
     found = cli("status", "churn", "--json").object()
     assert found["apis"] == [churn.standings["churn"]]
+
+
+def test_status_says_of_predictions_what_fits_a_few_lines(engine: FakeEngine, churn: Apis, cli: Cli) -> None:
+    drift = {"judged": "much", "rows": 12, "columns": [{"column": "tenure", "judged": "much", "psi": 1.0}]}
+    churn.standings["churn"]["monitoring"] = {
+        "rows": 1200, "classes": {f"class{number}": 1 for number in range(9)}, "drift": drift, "numbers": None,
+        "accuracy": {"accuracy": 0.75, "rows": 4, "low": 0.3, "high": 0.95},
+    }  # fmt: skip
+    said = cli("status", "churn").out
+    for words in ("watched   1,200 rows", "class5 1, …", "drift     much", "feedback  75.0% right, 4 rows"):
+        assert words in said
+    assert "None" not in said
+    assert "psi" not in said
+    churn.standings["churn"]["monitoring"] = {"rows": 2, "numbers": {"count": 2, "min": 1.5, "max": 4.0, "mean": 2.75}}
+    assert "answers  1.5 to 4, mean 2.75" in cli("status", "churn").out
 
 
 def test_a_splitter_and_jobs_stand_as_what_they_are(engine: FakeEngine, churn: Apis, cli: Cli) -> None:

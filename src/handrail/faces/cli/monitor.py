@@ -49,6 +49,10 @@ def found_for(name: str) -> dict[str, Any]:
         known = sorted(path.stem for path in (home / "watch").glob("*.db"))
         if error.code != "not_found" or not known:
             raise
+        if name in known:
+            raise HandrailError(
+                "not_found", f"'{name}' has answered nothing yet", f"ask it: handrail status {name}"
+            ) from None
         near = did_you_mean(name, known).strip() or f"there is something of {listed(known)}"
         raise HandrailError("not_found", error.problem, near) from None
 

@@ -41,6 +41,8 @@ SPARED = ("p90\nms", "p50\nms", "\n4xx", "\nupdated", "\n2xx", "p99\nms", "\n5xx
 NAME = 16
 NARROWEST = 8
 ANSWERING = ("RealtimeAPI", "AsyncAPI")
+# Classes that are counted in one line.
+MOST_CLASSES = 6
 # What stands for a version where a kind has none.
 KINDS = {"TrafficSplitter": "splitter", "BatchAPI": "batches", "TaskAPI": "task"}
 WORDS = ("api", "state", "version", "updated")
@@ -155,7 +157,7 @@ def put_one(api: Standing, home: Path) -> None:
         put_table([(f"  {row[0]}", *row[1:]) for row in share_rows(served.spec["traffic"] if served else ())])
     if api.get("monitoring"):
         put_heading("predictions")
-        put_table([(f"  {name}", _plain(value)) for name, value in api["monitoring"].items()])
+        put_table([(f"  {word}", text) for word, text in _watched(api["monitoring"], api["name"])])
     line = request_for(api, home)
     if line:
         put_heading("try")
@@ -191,10 +193,22 @@ def _requests(api: Standing) -> list[tuple[str, str]]:
     return [(f"  {word}", text) for word, text in (("took", times), ("answered", counts)) if text]
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(one)}" for key, one in value.items())
-    return f"{value:,.6g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+def _watched(found: Mapping[str, Any], name: str) -> list[tuple[str, str]]:
+    """What is known of its answers, in few lines; `handrail monitor` has the rest."""
+    classes, numbers, right = found.get("classes"), found.get("numbers"), found.get("accuracy") or {}
+    counts = [f"{one_line(word)} {count:,}" for word, count in (classes or {}).items()]
+    if len(counts) > MOST_CLASSES:
+        counts = [*counts[:MOST_CLASSES], "…"]
+    range_of = f"{numbers['min']:,.6g} to {numbers['max']:,.6g}, mean {numbers['mean']:,.6g}" if numbers else ""
+    shown = f"{right['accuracy']:.1%} right" if "accuracy" in right else ""
+    shown = shown or (f"off by {right['mae']:,.6g} on average" if "mae" in right else "")
+    lines = [
+        ("watched", counted(found.get("rows", 0), "row")),
+        ("answers", ", ".join(counts) or range_of),
+        ("drift", found.get("drift", {}).get("judged", "")),
+        ("feedback", f"{shown}, {counted(right['rows'], 'row')}" if shown else ""),
+    ]
+    return [*((word, text) for word, text in lines if text), ("more", f"handrail monitor {name}")]
 
 
 def at_port(api: Standing) -> str:
