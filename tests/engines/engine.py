@@ -65,7 +65,9 @@ class Engine:
                     if entry.name.isdigit()
                     else []
                 )
-                if any(what in word for word in words) and any(str(self.place.home) in word for word in words):
+                if any(what in word.replace("/", ".") for word in words) and any(
+                    str(self.place.home) in word for word in words
+                ):
                     found.append(int(entry.name))
         return found
 

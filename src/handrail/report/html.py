@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 from handrail.report import verdict
-from handrail.report.looks import SCRIPT, STYLE
+from handrail.report.looks import SCRIPT, SCRIPT_HASH, STYLE
 from handrail.report.making import card, columns, leaderboard, learning, mistakes, plan, split
 from handrail.report.markup import NOTHING, Html, join, section, tag
 from handrail.report.quality import answers, calibration, importance, labels, measures, numbers, ranking, threshold
 from handrail.report.words import measure_of, number, some
 
-SCRIPT_HASH: Final = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 POLICY: Final = (
     f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{SCRIPT_HASH}'; "
     "base-uri 'none'; form-action 'none'"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from handrail.core.errors import HandrailError
-from handrail.report.html import SCRIPT_HASH
+from handrail.report.looks import SCRIPT_HASH
 from handrail.serve.exchange import Request, Response
 from handrail.serve.keys import PREFIX, Key, Rate, matching, read_keys
 from handrail.serve.limits import Refused

@@ -14,7 +14,7 @@ from handrail.core.errors import clipped
 from handrail.core.field import Field
 from handrail.core.signature import Signature
 from handrail.core.values import date_example
-from handrail.report.html import SCRIPT_HASH
+from handrail.report.looks import SCRIPT_HASH
 from handrail.serve.openapi_parts import ALWAYS
 
 Json = dict[str, Any]

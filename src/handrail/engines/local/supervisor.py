@@ -1,30 +1,33 @@
-"""Holds the listening sockets and keeps a gateway running: `python -m handrail.engines.local.supervisor HOME LINK FD…`.
+"""Holds the listening sockets and keeps a gateway running: `python -P -S supervisor.py HOME LINK FD…`.
 
 It does nothing else, so that nothing in it can break: clients that come while a gateway is being replaced wait in the
-sockets' queues. LINK is the number of a socket to a gateway that runs already, or -1.
+sockets' queues. LINK is the number of a socket to a gateway that runs already, or -1. The first FD is the control
+socket. It is a program of its own file and imports as little as it can: it is there all the time, and small.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
 
-GATEWAY: Final = ("-P", "-m", "handrail.engines.local.gateway")
-SUPERVISOR: Final = ("-P", "-m", "handrail.engines.local.supervisor")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+GATEWAY = ("-P", "-m", "handrail.engines.local.gateway")
+SUPERVISOR = ("-P", "-S", __file__)
 # What a gateway says: hold these sockets from now on, or: this is the end.
-HOLD: Final = b"H"
-STOP: Final = b"S"
-MAX_SOCKETS: Final = 64
-LONGEST_BACK_OFF_S: Final = 10.0
+HOLD = b"H"
+STOP = b"S"
+MAX_SOCKETS = 64
+LONGEST_BACK_OFF_S = 10.0
 # A gateway that ran so long did not die of its start.
-SETTLED_S: Final = 5.0
+SETTLED_S = 5.0
 
 
 def main(home: str, link: str = "-1", *descriptors: str) -> None:
@@ -86,20 +89,22 @@ def started(home: str, held: Sequence[socket.socket]) -> tuple[socket.socket, in
 
 def watched(link: socket.socket, held: list[socket.socket], stopping: _Stopping) -> tuple[bool, list[socket.socket]]:
     """Waits for the end of a gateway. True when it was meant; and the sockets that are held then."""
-    with contextlib.suppress(ConnectionError):
-        while True:
+    while True:
+        try:
             readable, _, _ = select.select([link, stopping.woken], [], [])
             if stopping.woken in readable:
                 stopping.woken.recv(1)
                 link.sendall(STOP)
-            if link in readable:
-                word, descriptors, _, _ = socket.recv_fds(link, 1, MAX_SOCKETS)
-                if word != HOLD:
-                    return word == STOP, held
-                for one in held:
-                    one.close()
-                held = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-    return False, held
+            if link not in readable:
+                continue
+            word, descriptors, _, _ = socket.recv_fds(link, 1, MAX_SOCKETS)
+        except ConnectionError:
+            return False, held
+        if word != HOLD:
+            return word == STOP, held
+        for one in held:
+            one.close()
+        held = [socket.socket(fileno=descriptor) for descriptor in descriptors]
 
 
 def detached(home: str, link: socket.socket | None, held: Sequence[socket.socket], log_descriptor: int) -> int:
