@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +15,9 @@ from handrail.core.errors import HandrailError
 from handrail.faces.cli.options import once, shared, whole
 from handrail.faces.cli.printing import put, put_json, say
 
+# How long APIs are waited for that are started again.
+PATIENCE_S = 10.0
+LOOK_S = 0.02
 UNIT = """\
 # Written by `handrail up --install`. It starts what is deployed whenever this user's services start.
 [Unit]
@@ -45,11 +50,28 @@ def command(host: str | None, port: int | None, install: bool, as_json: bool) ->
         _install(host, port, as_json)
         return
     answer, ran = up(host=host, port=port, tell=tell_plainly)
+    if not ran:
+        answer = _settled(answer)
     if as_json:
         put_json({"changed": not ran, **answer})
         return
     names = ", ".join(api["name"] for api in answer["apis"]) or "nothing is deployed yet"
     put(f"the engine {'runs already' if ran else 'is up'} at {answer['url']}: {names}")
+
+
+def _settled(answer: dict[str, Any]) -> dict[str, Any]:
+    """How things stand once the engine has brought back what it can, or does so for too long to wait for it."""
+    from handrail.deployments import status
+    from handrail.store.deployments import Deployments
+    from handrail.store.home import default_home
+
+    kept, end = set(Deployments(default_home()).apis()), time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        if kept <= {api["name"] for api in answer["apis"] if api["state"] != "starting"}:
+            break
+        time.sleep(LOOK_S)
+        answer = status()
+    return answer
 
 
 def _install(host: str | None, port: int | None, as_json: bool) -> None:
