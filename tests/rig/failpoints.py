@@ -131,10 +131,11 @@ def run(home: Path, folder: Path, kills: int, seed: int = 0) -> dict[str, object
                     settled(engine)
                     if not served_is_promoted(engine, answers):
                         problems.append(f"{act_name} killed at {name}: another version is served")
-                    problems += [f"{act_name} killed at {name}: {one}" for one in leftovers(engine)]
                 except (HandrailError, OSError, AssertionError) as error:
                     problems.append(f"{act_name} killed at {name}: {error!r}")
                 hits[act_name, name] += 1
+            # What a killed gateway held waits a while for the next one, so this is looked at once in a round.
+            problems += [f"after {sum(hits.values())} kills: {one}" for one in leftovers(engine)]
     places = {name for _, name in hits}
     return {"kills": sum(hits.values()), "places": len(places), "pairs": len(hits), "problems": problems}
 

@@ -99,6 +99,8 @@ class Batcher:
         self._leaving: set[Link] = set()
         # Called when something is asked while no replica is there: a pool that sleeps wakes.
         self.wanting: Callable[[], object] | None = None
+        # Called with the header of every reply that has more to say than its answers: user code tells of itself.
+        self.heard: Callable[[Header], object] | None = None
         self._planned = False
         self._quarantine: dict[bytes, float] = {}
         self._loop = asyncio.get_running_loop()
@@ -162,6 +164,8 @@ class Batcher:
             self._idle.append(link)
         if batch:
             self._measure(batch, header, time.perf_counter() - sent)
+            if self.heard is not None:
+                self.heard(header)
             self._hand_out(batch, header["failed"], parted(payload, header["rows"]))
         if self.batching.batch_interval_s:
             self._plan()

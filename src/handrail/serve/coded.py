@@ -15,10 +15,12 @@ from handrail.serve.formats.predictor import packed, response_of
 from handrail.serve.guard import Guard
 from handrail.serve.http import Later, Request, Response
 from handrail.serve.limits import Limits
+from handrail.serve.messages import Header
 from handrail.serve.metrics import Metrics, Seen
 from handrail.serve.pool import Pool
 from handrail.serve.quantiles import Recent
 from handrail.serve.routes import Predict, Route
+from handrail.serve.user_metrics import UserMetrics
 
 
 @dataclass(eq=False)
@@ -39,6 +41,17 @@ class CodeVersion:
         """What is counted of it, and how it stands now."""
         pool = self.pool
         return Seen(self.name, self.number, self.metrics, pool.ready, self.batcher.waiting, pool.memory_bytes())
+
+    def hear(self, told: UserMetrics) -> None:
+        """From now on what its replies say beside their answers is kept: metrics, and that memory ran out."""
+
+        def heard(header: Header) -> None:
+            told.take(self.name, header)
+            for problem in header["failed"].values():
+                if problem["field"] == "mem":
+                    self.pool.last_failure = f"a request failed: {problem['problem']}"
+
+        self.batcher.heard = heard
 
     @property
     def description(self) -> dict[str, Any]:

@@ -78,13 +78,14 @@ class Gateway:
         limits = with_hosts(Limits(), host, [])
         guard = Guard(keys_at(None), asks=host not in LOOPBACK)
         kept = Deployments(self._place.home)
-        apis = Apis(Site(self._place.home, self._place.logs, limits), kept)
+        site = Site(self._place.home, self._place.logs, limits)
+        apis = Apis(site, kept)
         engine = Engine(apis, kept, f"http://{f'[{host}]' if ':' in host else host}:{port}")
         chosen = read_settings(self._place)
         # By default jobs read no files over HTTP and tell nobody.
         may = Settings(folders=[Path(one) for one in chosen["folders"]], webhooks=chosen["webhooks"])
         runner = Runner(self._place.home, may, live_answers(lambda: app.routes))
-        doors = Doors(apis, limits, runner)
+        doors = Doors(apis, limits, runner, site.told)
         app = App(
             apis.models, limits=limits, guard=guard, coded=apis.coded, more=doors.routes, tell=doors.lines,
             find=job_route_of,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from handrail.serve.packing import pack_for
 from handrail.serve.pool import Pool
 from handrail.serve.predictor_replica import command_of
 from handrail.serve.processes import ADOPTABLE_S, REPLICA, Started, start_forkserver
+from handrail.serve.user_metrics import UserMetrics
 from handrail.serve.watching import Watcher, watch_of
 from handrail.watch.profile import profile_in
 
@@ -55,6 +56,7 @@ class Site:
     home: Path
     logs: Path
     limits: Limits
+    told: UserMetrics = field(default_factory=UserMetrics)
 
 
 @dataclass(eq=False)
@@ -157,7 +159,9 @@ def served(target: Target, spec: ApiSpec, number: int, *, site: Site, replicas: 
     pool = Pool(start, batcher, metrics, replicas=replicas * processes, hang_s=hang_s, threads=threads,
                 ready_s=spec.limits.ready_s + (LONGER_S if predictor else 0.0))  # fmt: skip
     if target.model is None:
-        version: Version | CodeVersion = CodeVersion(spec.name, name, batcher, pool, metrics)
+        coded = CodeVersion(spec.name, name, batcher, pool, metrics)
+        coded.hear(site.told)
+        version: Version | CodeVersion = coded
     else:
         version = version_of(target.model, batcher, pool, metrics, spec.name)
     version.limits = replace(site.limits, answer_timeout_s=spec.limits.timeout_s)
