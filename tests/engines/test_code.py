@@ -17,6 +17,7 @@ import pytest
 from handrail.core.errors import HandrailError
 from handrail.deploy.spec import ApiSpec, Monitoring, Share
 from handrail.deployments import deploy
+from handrail.serve.keys import add_key
 from tests.engines.engine import Engine, engine_at, until
 from tests.serve.bundles import ROW
 from tests.serve.test_grpc import free_port
@@ -153,3 +154,14 @@ def test_four_of_five_slow_requests_run_on_two_processes_of_two_threads(engine: 
         one.join()
     took.sort()
     assert took[3] < 0.6 <= took[4]
+
+
+def test_an_api_may_have_keys_of_its_own(engine: Engine, tmp_path: Path) -> None:
+    secret = add_key(tmp_path / "keys.json", "ours")
+    engine.deploy(
+        ApiSpec("open", model="churn@1"), ApiSpec("locked", model="churn@1", keys=str(tmp_path / "keys.json"))
+    )
+    assert engine.predict("open")[0] == 200
+    assert engine.predict("locked")[0] == 401
+    assert engine.served.ask("GET", "/v2/models/locked", None, {})[0] == 401
+    assert engine.predict("locked", authorization=f"Bearer {secret}")[0] == 200

@@ -16,7 +16,7 @@ import pytest
 
 from handrail.core.errors import HandrailError
 from handrail.model import Model
-from handrail.serve.server import tls_context
+from handrail.serve.certificates import tls_context
 from tests.faces.conftest import Cli, cli
 from tests.serve.bundles import ROW
 from tests.serve.served import JSON, Served, drained, serving, status_of

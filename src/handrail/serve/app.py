@@ -68,6 +68,8 @@ class App:
         self.apis = apis
         self.coded: Mapping[str, Api] = {} if coded is None else coded
         self._tell = tell
+        # Counts of what connections refused, by reason: see `Shared`.
+        self.refusals: Mapping[str, int] | None = None
         self._find = find
         self.limits = limits or Limits()
         self.guard = guard or Guard()
@@ -87,28 +89,44 @@ class App:
         if self._more is not None:
             self.routes = {**self.routes, **self._more()}
 
+    def admit(self, request: Request) -> Response | None:
+        """Whether a request is let in, as far as its head says; the answer to one that is not. Asked once for each
+        request, before its body is read: it may use up some of what a key may ask."""
+        try:
+            return self._let_in(request)
+        except Exception as error:
+            return failure(error, request.id, plain=_wants_plain(request))
+
     def __call__(self, request: Request) -> Response | Later:
         """The answer to a request, or the promise of one. Never raises."""
         try:
-            host = request.headers.get(b"host")
-            if host not in self._hosts:
-                check_host(request.headers, self.limits)
-                if len(self._hosts) < 100:
-                    self._hosts.add(host)
-            check_origin(request.headers, request.method)
-            path = request.path
-            route = self.routes.get(path) or route_of(self.routes, path) or self._find(self.routes, path)
-            if page := self.guard.admit(request, None if route is None else route.policy):
+            if request.endpoint is None and (page := self._let_in(request)):
                 return page
-            if route is None:
-                raise self._unknown(request.path)
-            endpoint = route.methods.get("GET" if request.method == "HEAD" else request.method)
-            if endpoint is None:
-                raise _not_allowed(route, request.method)
-            answer = endpoint(request)
+            assert request.endpoint is not None
+            answer = request.endpoint(request)
             return answer if type(answer) is Later else packed(answer, request.headers)  # type: ignore[arg-type]
         except Exception as error:
             return failure(error, request.id, plain=_wants_plain(request))
+
+    def _let_in(self, request: Request) -> Response | None:
+        """Finds what answers it; a page instead where a browser has no key. Raises what keeps it out."""
+        host = request.headers.get(b"host")
+        if host not in self._hosts:
+            check_host(request.headers, self.limits)
+            if len(self._hosts) < 100:
+                self._hosts.add(host)
+        check_origin(request.headers, request.method)
+        path = request.path
+        route = self.routes.get(path) or route_of(self.routes, path) or self._find(self.routes, path)
+        guard = self.guard if route is None or route.guard is None else route.guard
+        if page := guard.admit(request, None if route is None else route.policy):
+            return page
+        if route is None:
+            raise self._unknown(path)
+        request.endpoint = route.methods.get("GET" if request.method == "HEAD" else request.method)
+        if request.endpoint is None:
+            raise _not_allowed(route, request.method)
+        return None
 
     def answered(self, request: Request, response: Response) -> None:
         """Told of every answer: writes the access log, and the span where traces are asked for."""
@@ -226,7 +244,7 @@ class App:
 
     def _metrics(self, request: Request) -> Response:
         apis = (*self.apis.values(), *self.coded.values())
-        text = written([version.seen() for api in apis for version in api.versions.values()])
+        text = written([version.seen() for api in apis for version in api.versions.values()], self.refusals)
         text += "".join(f"{line}\n" for line in self._tell())
         return Response(text.encode(), b"text/plain; version=0.0.4; charset=utf-8")
 

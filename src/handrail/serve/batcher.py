@@ -274,7 +274,9 @@ class Batcher:
         batch: Batch = []
         values: list[Any] = []
         do = "predict"
-        while queue and len(values) < self._cost.best_rows:
+        first = queue[0]
+        most = self._cost.rows_for(first.deadline - first.queued)
+        while queue and len(values) < most:
             work = queue[0]
             if work.is_dead(now):
                 queue.popleft()
@@ -285,7 +287,7 @@ class Batcher:
                 break
             queue.popleft()
             do = work.do
-            taken = work.rows[work.sent : work.sent + self._cost.best_rows - len(values)]
+            taken = work.rows[work.sent : work.sent + most - len(values)]
             if not work.sent:
                 self._metrics.queue_s.observe(now - work.queued)
             work.sent += len(taken)

@@ -8,7 +8,6 @@ import gc
 import os
 import signal
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -20,6 +19,7 @@ from handrail.serve.access_log import Lines
 from handrail.serve.api import Api, Version, version_of
 from handrail.serve.app import App
 from handrail.serve.batcher import Batcher, Batching
+from handrail.serve.certificates import Certificate, renewing
 from handrail.serve.guard import Guard, watching
 from handrail.serve.http import LINGER_S, Connection, Shared, sweeping
 from handrail.serve.limits import Limits
@@ -45,7 +45,7 @@ class Settings:
     batching: Batching
     hang_s: float
     access_log: bool
-    tls: ssl.SSLContext | None
+    tls: Certificate | None
     tracing: Tracing | None
     grpc: tuple[str, tuple[Path, Path] | None] | None
     followed: tuple[str, ...]
@@ -68,7 +68,8 @@ class Gateway:
         apis = {version.name: Api([version]) for version in first}
         log = Lines(loop) if settings.access_log else None
         app = App(apis, limits=settings.limits, access_log=log, guard=settings.guard, tracing=settings.tracing)
-        shared = Shared(app, settings.limits, request_ids())
+        shared = Shared(app, settings.limits, request_ids(), app.admit)
+        app.refusals = shared.refusals
         with _signals() as stops:
             try:
                 if await _unless_stopped(asyncio.gather(*(version.pool.open() for version in first)), stops):
@@ -77,6 +78,8 @@ class Gateway:
                         lambda: Connection(shared), sock=listening, backlog=BACKLOG, **_tls_settings(settings.tls)
                     )
                     aside = [asyncio.create_task(sweeping(shared)), asyncio.create_task(watching(settings.guard))]
+                    if settings.tls is not None:
+                        aside.append(asyncio.create_task(renewing(settings.tls)))
                     aside += [
                         asyncio.create_task(following(one, apis, self.version, settings.reload_s))
                         for one in settings.followed
@@ -154,9 +157,13 @@ async def _unless_stopped(opening: asyncio.Future[list[None]], stops: _Stops) ->
     return False
 
 
-def _tls_settings(tls: ssl.SSLContext | None) -> dict[str, Any]:
+def _tls_settings(tls: Certificate | None) -> dict[str, Any]:
     """A client that does not end its part of opening or closing is not waited for as long as asyncio would."""
-    return {} if tls is None else {"ssl": tls, "ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": LINGER_S}
+    return (
+        {}
+        if tls is None
+        else {"ssl": tls.context, "ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": LINGER_S}
+    )
 
 
 def _tell(ready: Callable[[str], None] | None, listening: socket.socket, scheme: str) -> None:

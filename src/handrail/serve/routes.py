@@ -15,6 +15,7 @@ from handrail.serve.api import Api, Version
 from handrail.serve.encodings import is_packed
 from handrail.serve.formats import json, open_inference, openai, tensorflow_serving
 from handrail.serve.formats.call import Call
+from handrail.serve.guard import Guard
 from handrail.serve.http import Later, Request, Response
 from handrail.serve.limits import Limits
 from handrail.store import Store
@@ -30,10 +31,12 @@ VERSIONED: Final = re.compile(r"(/v[12]/models/[^/:]+)/(versions|labels)/([^/:]+
 
 @dataclass(frozen=True)
 class Route:
-    """What may be done at a path, and who may: "anyone" (health), "reader", or "caller" (predictions)."""
+    """What may be done at a path, and who may: "anyone" (health), "reader", or "caller" (predictions). `guard` asks for
+    keys of its own there (None: as everywhere)."""
 
     policy: str
     methods: Mapping[str, Endpoint]
+    guard: Guard | None = None
 
 
 def route_of(routes: Mapping[str, Route], path: str) -> Route | None:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
 
 from handrail.core.errors import HandrailError
-from handrail.core.files import read_limited
 from handrail.core.sockets import LOOPBACK, listening_at
 from handrail.model import Model, load
+from handrail.serve.certificates import Certificate
 from handrail.serve.keys import keys_at, read_keys
 from handrail.serve.limits import Limits, hosts_of
 from handrail.serve.processes import ADOPTABLE_S, REPLICA, Started, start_forkserver
-
-MAX_PEM_BYTES: Final = 2**20
 
 
 def serve(
@@ -65,7 +61,7 @@ def serve(
     guarded_by = keys_at(keys)
     refuse_open_door(host, guarded_by)
     files = None if tls is None else (Path(tls[0]), Path(tls[1]))
-    context = None if files is None else tls_context(*files)
+    certificate = None if files is None else Certificate(*files)
     if grpc_port is not None and find_spec("grpc") is None:
         raise HandrailError("environment", "gRPC is not installed", "pip install 'handrail[grpc]'", field="grpc-port")
     opened = _opened(models)
@@ -91,7 +87,7 @@ def serve(
             batching=Batching(max_batch_size, batch_interval_s),
             hang_s=hang_s,
             access_log=access_log,
-            tls=context,
+            tls=certificate,
             tracing=tracing_by_environment() if traces else None,
             grpc=None if grpc_port is None else (_address(host, grpc_port), files),
             followed=tuple(str(reference) for reference in models if _is_followed(reference)) if reload_s > 0 else (),
@@ -125,34 +121,6 @@ def refuse_open_door(host: str, keys: Path | None) -> None:
             f"others could reach {host}, and there is no key that keeps them out",
             "make one: handrail keys add NAME; or leave --host out",
         )
-
-
-def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """TLS 1.2 or newer with this certificate. Raises HandrailError that names the file which is off."""
-    _refuse_other_file(certificate, b"CERTIFICATE", "the certificate, with its chain, as a PEM file: --tls-cert")
-    _refuse_other_file(key, b"PRIVATE KEY", "the private key as a PEM file: --tls-key")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except (ssl.SSLError, OSError, ValueError) as error:
-        if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
-            mend = f"give the key that {certificate} was made with"
-            raise HandrailError("data", "the key is not the certificate's", mend, where=str(key)) from None
-        problem = "the certificate or its key cannot be read"
-        mend = f"openssl x509 -in {certificate} -noout -text, and openssl pkey -in {key} -noout, say more"
-        raise HandrailError("data", problem, mend, where=f"{certificate}, {key}") from None
-    return context
-
-
-def _refuse_other_file(path: Path, word: bytes, wanted: str) -> None:
-    content = read_limited(path.resolve(), MAX_PEM_BYTES)
-    if b"-----BEGIN " not in content or word + b"-----" not in content:
-        raise HandrailError("data", f"there is no {word.decode().lower()} in it", f"give {wanted}", where=str(path))
-    if b"ENCRYPTED" in content:
-        mend = f"openssl pkey -in {path} -out plain.pem, then chmod 600 plain.pem"
-        raise HandrailError("data", "the private key wants a password", mend, where=str(path))
 
 
 def _address(host: str, port: int) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -19,6 +23,7 @@ from handrail.jobs.runner import Runner
 from handrail.jobs.tasks import Task
 from handrail.serve.app import App, aside
 from handrail.serve.coded import coded_routes
+from handrail.serve.guard import LOOK_S, Guard
 from handrail.serve.http import Later, Request, Response
 from handrail.serve.jobs import JobApi, job_routes
 from handrail.serve.later import is_for_later, later
@@ -36,6 +41,8 @@ class Doors:
         self._limits = limits
         self._runner = runner
         self._told = told
+        # Of APIs with keys of their own.
+        self._guards: dict[tuple[str, Path], Guard] = {}
         self.app: App | None = None
 
     def routes(self) -> dict[str, Route]:
@@ -63,7 +70,24 @@ class Doors:
         for path, route in job_routes(jobs, self._runner).items():
             before = table.get(path)
             table[path] = route if before is None else Route(route.policy, {**before.methods, **route.methods})
-        return {**table, **watching_routes(watched, self._limits, aside)}
+        table |= watching_routes(watched, self._limits, aside)
+        for one in running:
+            if one.spec.keys is not None:
+                table |= self._guarded(one.name, Path(one.spec.keys), {**app.routes, **table})
+        return table
+
+    async def look(self) -> None:
+        """Keeps up with the keys of single APIs, once a second."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for guard in self._guards.values():
+                guard.look()
+
+    def _guarded(self, name: str, keys: Path, routes: Mapping[str, Route]) -> dict[str, Route]:
+        """The routes of an API with keys of its own, wherever its name stands in the path."""
+        guard = self._guards.setdefault((name, keys), Guard(keys, asks=True))
+        names = re.compile(rf"/(v[12]/models/)?{re.escape(name)}([/:].*)?")
+        return {path: replace(route, guard=guard) for path, route in routes.items() if names.fullmatch(path)}
 
     def _or_later(self, name: str, route: Route) -> Route:
         """The same, for clients who would rather be answered later, too."""
@@ -103,18 +127,19 @@ class Rooted:
     app: App
     name: str
 
-    def __call__(self, request: Request) -> Response | Later:
-        """What the application answers at the API's own path."""
+    def admit(self, request: Request) -> Response | None:
+        """Asks the application with the API's own path instead of the root."""
         if request.path in ("/", ""):
             request.path = f"/{self.name}/predict" if request.method == "POST" else f"/{self.name}"
-        return self.app(request)
+        return self.app.admit(request)
+
+    def __call__(self, request: Request) -> Response | Later:
+        """What the application answers at the API's own path."""
+        return self.admit(request) or self.app(request) if request.endpoint is None else self.app(request)
 
     def answered(self, request: Request, response: Response) -> None:
         """Told of every answer."""
         self.app.answered(request, response)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.app, name)
 
 
 def splitting(running: Running, app: App) -> Endpoint:

@@ -29,7 +29,7 @@ from handrail.engines.local.doors import Doors, Rooted
 from handrail.engines.local.engine import Engine
 from handrail.engines.local.place import Place
 from handrail.engines.local.settings import read_settings
-from handrail.engines.local.supervisor import HOLD, STOP, detached
+from handrail.engines.local.supervisor import HOLD, READY, STOP, detached
 from handrail.engines.local.versions import Site
 from handrail.jobs.runner import Runner, Settings
 from handrail.serve.app import App
@@ -92,13 +92,17 @@ class Gateway:
         )  # fmt: skip
         doors.app = apis.app = app
         apis.changed = app.changed
-        shared = Shared(app, limits, request_ids())
+        shared = Shared(app, limits, request_ids(), app.admit)
+        app.refusals = shared.refusals
         ports = Ports(app, shared, self)
         apis.ports = ports.wanted
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, engine.ended.set)
-        tasks = [asyncio.create_task(one) for one in (self._supervised(engine), sweeping(shared), watching(guard))]
+        tasks = [
+            asyncio.create_task(one)
+            for one in (self._supervised(engine), sweeping(shared), watching(guard), doors.look())
+        ]
         asked = await control.answering(self._control.dup(), engine.verbs())
         try:
             restoring = asyncio.create_task(engine.restore())
@@ -106,6 +110,8 @@ class Gateway:
             server = await loop.create_server(lambda: Connection(shared), sock=self._sockets[0], backlog=BACKLOG)
             await ports.open()
             await runner.open()
+            with contextlib.suppress(OSError):
+                self._link.sendall(READY)
             tasks.append(asyncio.create_task(engine.keep()))
             gc.collect()
             gc.freeze()
@@ -199,9 +205,11 @@ class Ports:
         loop = asyncio.get_running_loop()
         for port, name in self._names.items():
             if port in self._others:
-                self._others[port].app = Rooted(self._app, name)
+                other, rooted = self._others[port], Rooted(self._app, name)
+                other.app, other.admit = rooted, rooted.admit
             elif port in self._sockets:
-                own = replace(self._shared, app=Rooted(self._app, name), connections=set())
+                rooted = Rooted(self._app, name)
+                own = replace(self._shared, app=rooted, admit=rooted.admit, connections=set())
                 self._others[port] = own
                 self._servers[port] = await loop.create_server(
                     partial(Connection, own), sock=self._sockets[port], backlog=BACKLOG

@@ -12,7 +12,6 @@ import select
 import signal
 import socket
 import sys
-import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,13 +20,12 @@ if TYPE_CHECKING:
 
 GATEWAY = ("-P", "-m", "handrail.engines.local.gateway")
 SUPERVISOR = ("-P", "-S", __file__)
-# What a gateway says: hold these sockets from now on, or: this is the end.
+# What a gateway says: hold these sockets from now on; clients are answered; this is the end.
 HOLD = b"H"
+READY = b"R"
 STOP = b"S"
 MAX_SOCKETS = 64
 LONGEST_BACK_OFF_S = 10.0
-# A gateway that ran so long did not die of its start.
-SETTLED_S = 5.0
 
 
 def main(home: str, link: str = "-1", *descriptors: str) -> None:
@@ -37,18 +35,18 @@ def main(home: str, link: str = "-1", *descriptors: str) -> None:
     stopping = _Stopping()
     back_off_s = 0.0
     while True:
-        begun = time.monotonic()
         process = None
         if connection is None:
             connection, process = started(home, held)
-        ended, held = watched(connection, held, stopping)
+        ended, was_ready, held = watched(connection, held, stopping)
         connection.close()
         connection = None
         if process is not None:
             os.waitpid(process, 0)
         if ended or stopping.asked or not is_there(home):
             return
-        back_off_s = 0.0 if time.monotonic() - begun > SETTLED_S else min(LONGEST_BACK_OFF_S, back_off_s * 2 or 0.05)
+        # One that answered clients did not die of its start, so the next one comes at once.
+        back_off_s = 0.0 if was_ready else min(LONGEST_BACK_OFF_S, back_off_s * 2 or 0.05)
         select.select([stopping.woken], [], [], back_off_s)
         if stopping.asked:
             return
@@ -87,8 +85,11 @@ def started(home: str, held: Sequence[socket.socket]) -> tuple[socket.socket, in
         return ours, _spawned([*GATEWAY, home, *numbers], [theirs, *held], variables, ())
 
 
-def watched(link: socket.socket, held: list[socket.socket], stopping: _Stopping) -> tuple[bool, list[socket.socket]]:
-    """Waits for the end of a gateway. True when it was meant; and the sockets that are held then."""
+def watched(
+    link: socket.socket, held: list[socket.socket], stopping: _Stopping
+) -> tuple[bool, bool, list[socket.socket]]:
+    """Waits for the end of a gateway: whether it was meant, whether it had answered clients, and the sockets then."""
+    was_ready = False
     while True:
         try:
             readable, _, _ = select.select([link, stopping.woken], [], [])
@@ -99,12 +100,15 @@ def watched(link: socket.socket, held: list[socket.socket], stopping: _Stopping)
                 continue
             word, descriptors, _, _ = socket.recv_fds(link, 1, MAX_SOCKETS)
         except ConnectionError:
-            return False, held
-        if word != HOLD:
-            return word == STOP, held
-        for one in held:
-            one.close()
-        held = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+            return False, was_ready, held
+        if word == READY:
+            was_ready = True
+        elif word == HOLD:
+            for one in held:
+                one.close()
+            held = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        else:
+            return word == STOP, was_ready, held
 
 
 def detached(home: str, link: socket.socket | None, held: Sequence[socket.socket], log_descriptor: int) -> int:

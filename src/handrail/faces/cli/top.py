@@ -222,7 +222,9 @@ def parsed(text: str, at: float) -> Counts:
     request_s: dict[Version, Buckets] = {}
     for name, labels, written in SAMPLE.findall(text):
         found = dict(LABEL.findall(labels))
-        version = (found.get("model", "?"), found.get("version", "?"))
+        if "version" not in found:
+            continue  # of the whole server, or of what an API is watched for
+        version = (found.get("model", "?"), found["version"])
         if name == "request_seconds_bucket":
             request_s.setdefault(version, {})[float(found["le"])] = float(written)
         elif "le" not in found and "phase" not in found:
