@@ -165,3 +165,22 @@ def test_an_api_may_have_keys_of_its_own(engine: Engine, tmp_path: Path) -> None
     assert engine.predict("locked")[0] == 401
     assert engine.served.ask("GET", "/v2/models/locked", None, {})[0] == 401
     assert engine.predict("locked", authorization=f"Bearer {secret}")[0] == 200
+
+
+COUNTING = """
+class PythonPredictor:
+    def __init__(self, config, metrics_client):
+        self.metrics = metrics_client
+
+    def predict(self, payload):
+        self.metrics.increment("asked", 2, tags={"kind": "a"})
+        return 1
+"""
+
+
+def test_what_code_tells_of_itself_is_in_the_metrics(engine: Engine, tmp_path: Path) -> None:
+    deployed(engine, project(tmp_path / "mine", COUNTING))
+    asked(f"{engine.url}/mine", {})
+    asked(f"{engine.url}/mine", {})
+    line = 'handrail_user_asked_total{api="mine",kind="a"} 4'
+    until(lambda: line in engine.served.ask("GET", "/metrics", None, {})[2].decode(), engine)
