@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ NO_SECONDS: Final = (0.0, 0.0, 0.0)
 LENGTH: Final = "replies"
 # Exceptions of these names carry words for the client.
 SPOKEN: Final = ("UserException", "UserRuntimeException")
+
+log = logging.getLogger("handrail.predictors")
 
 
 @dataclass
@@ -120,7 +123,9 @@ class Answerer:
 
     def _problem(self, error: BaseException) -> Header:
         if ran_out(error):
-            return _problem_of(out_of_memory(self.limit))
+            short = out_of_memory(self.limit)
+            log.error("%s", short.problem)
+            return _problem_of(short)
         problem = f"the predictor failed on this request ({type(error).__name__})"
         if type(error).__name__ in SPOKEN:
             problem = clipped(str(error), 400)
