@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from handrail.core.errors import HandrailError
 from handrail.core.events import Said, Tell, quiet
+from handrail.core.files import drafted_folder
 from handrail.deploy.plan import Actual, Desired, plan
 from handrail.deploy.spec import ApiSpec, Share, spec_from
 from handrail.deployments.acts import acted, traffic
 from handrail.deployments.asked import Asked, Replicas, What, asked_for
+from handrail.deployments.classes import GivenClass, class_given
 from handrail.deployments.trust import Agree, refuse_untrusted
 from handrail.deployments.turns import in_turn
 from handrail.engines.local.client import is_running
@@ -45,24 +47,27 @@ class Deployed:
 
 
 def deploy(
-    *what: What, replicas: int | None = None, min_replicas: int | None = None, max_replicas: int | None = None,
-    prune: bool = False, dry_run: bool = False, wait: bool = True, trust: bool | Agree = False,
-    host: str | None = None, port: int | None = None, home: Path | None = None, tell: Tell = quiet,
+    *what: What, predictor: type | None = None, requirements: Sequence[str] = (),
+    config: Mapping[str, Any] | None = None, replicas: int | None = None, min_replicas: int | None = None,
+    max_replicas: int | None = None, prune: bool = False, dry_run: bool = False, wait: bool = True,
+    trust: bool | Agree = False, host: str | None = None, port: int | None = None, home: Path | None = None,
+    tell: Tell = quiet,
 ) -> Deployed:  # fmt: skip
     """Deploys models (`"reviews"`, `"reviews@3"`), files (`"handrail.yaml"`), folders and ApiSpecs; without any: the
     file in this folder. Comes back when they answer, or with `wait=False` when the engine knows of them.
 
-    A model's name keeps what its API was given before, its replicas for example, unless they are given here. `prune`
-    deletes the APIs that the file does not name. `dry_run` says the steps and does nothing. A folder of code runs with
-    your rights: `trust` says that you want that. `host` and `port` are the engine's, if it does not run yet (as it last
-    was, else 127.0.0.1 and 8080).
+    With `predictor`, a class of yours, the one name is its API's: the class is taken from where it stands, with
+    `requirements` to install and the `config` that it gets. A model's name keeps what its API was given before, its
+    replicas for example, unless they are given here. `prune` deletes the APIs that the file does not name. `dry_run`
+    says the steps and does nothing. A folder of code runs with your rights: `trust` says that you want that. `host`
+    and `port` are the engine's, if it does not run yet (as it last was, else 127.0.0.1 and 8080).
     """
     store = Store(home, tell=tell)
-    asked = asked_for(what, Replicas(replicas, min_replicas, max_replicas), store)
+    wanted = Replicas(replicas, min_replicas, max_replicas)
+    asked, folders = _copied(what, class_given(predictor, requirements, config), wanted, store)
     _refuse_prune(asked, prune)
     for note in asked.notes:
         tell(Said(note))
-    folders = _copies(asked, store.home)
     request = {
         "do": "deploy", "apis": [spec.as_dict() for spec in asked.specs],
         "folders": {name: str(folder) for name, folder in folders.items()},
@@ -73,7 +78,8 @@ def deploy(
         steps = acted(request, home, tell)["steps"] if is_running(place) else _planned(asked, folders, store, prune)
         return Deployed(tuple(steps), ())
     projects = [(asked.projects[name], code_of(folder)) for name, folder in folders.items()]
-    refuse_untrusted(store.home, projects, trust if callable(trust) else lambda _: bool(trust))
+    agree = trust if callable(trust) else lambda _: bool(trust) or predictor is not None
+    refuse_untrusted(store.home, projects, agree)
     with in_turn(store.home / LOCK, patience_s=PATIENCE_S if wait else 0.0, tell=tell):
         ensure_running(place, host=host, port=port, tell=tell)
         return _deployed(acted(request, home, tell), asked)
@@ -111,6 +117,21 @@ def _refuse_prune(asked: Asked, prune: bool) -> None:
     if prune and not asked.from_file:
         mend = "leave --prune out, or name a file: handrail deploy handrail.yaml --prune"
         raise HandrailError("usage", "only a file says which APIs there should be", mend, field="prune")
+
+
+def _copied(
+    what: Sequence[What], given: GivenClass | None, wanted: Replicas, store: Store
+) -> tuple[Asked, dict[str, Path]]:
+    """What is asked for, and the copies of its code."""
+    if given is None:
+        asked = asked_for(what, wanted, store)
+        return asked, _copies(asked, store.home)
+    spec = given.spec(what)
+    with drafted_folder(store.home / PROJECTS) as project:
+        given.write(project)
+        asked = replace(asked_for((spec,), wanted, store), projects={spec.name: project})
+        folders = _copies(asked, store.home)
+    return replace(asked, projects=folders), folders
 
 
 def _copies(asked: Asked, home: Path) -> dict[str, Path]:
