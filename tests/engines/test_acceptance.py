@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,7 +18,11 @@ import pytest
 
 from handrail.deploy.spec import ApiSpec, Share
 from handrail.deployments import deploy
+from handrail.engines.local.place import Place
+from handrail.model import load
+from handrail.store import Store
 from tests.engines.engine import Engine, engine_at, until
+from tests.serve.bundles import ROW
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "cortex"
 ANSWERS = "class PythonPredictor:\n    def predict(self, payload):\n        return {!r}\n"
@@ -194,3 +200,25 @@ def test_a_class_is_deployed_with_its_config(engine: Engine) -> None:
 def test_a_class_that_is_a_task_is_deployed_as_one(engine: Engine) -> None:
     deploy("tasky", predictor=Task, home=engine.place.home)
     assert engine.status("tasky")["kind"] == "TaskAPI"
+
+
+# A model that goes elsewhere.
+
+
+def test_an_exported_model_answers_elsewhere_after_one_command(engine: Engine, tmp_path: Path) -> None:
+    archive, home = tmp_path / "churn.handrail", tmp_path / "elsewhere"
+    Store(engine.place.home).export("churn@2", archive)
+    environment = {**os.environ, "HANDRAIL_HOME": str(home)}
+
+    def handrail(*words: str) -> str:
+        command = [sys.executable, "-m", "handrail", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    try:
+        (api,) = json.loads(handrail("deploy", str(archive), "--port", "0", "--json"))["apis"]
+        there = Engine(Place(home), api["url"].removesuffix("/churn/predict"))
+        assert there.predict("churn") == (200, load("churn@2", home=engine.place.home)(ROW))
+        (step,) = json.loads(handrail("deploy", str(archive), "--json"))["steps"]
+        assert (step["do"], Store(home).versions("churn")) == ("keep", [1])
+    finally:
+        handrail("down")

@@ -39,13 +39,16 @@ def command(
     min_replicas: int | None, max_replicas: int | None, canary: float | None, shadow: bool, host: str | None,
     port: int | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Deploy WHAT: models by name, a handrail.yaml or cortex.yaml, or a folder with one; left out: this folder.
+    """Deploy WHAT: models by name or as exported files, a handrail.yaml or cortex.yaml, or a folder with one; left out:
+    this folder.
 
     It runs in the background and survives the terminal: handrail status shows it, handrail down ends it.
     """
     from handrail.deployments import deploy
     from handrail.faces.cli.drawing import tell_plainly
+    from handrail.faces.cli.imports import model_of
 
+    what = what if dry_run else tuple(model_of(one) for one in what)
     if canary is not None or shadow:
         others = (dry_run, prune, replicas, min_replicas, max_replicas, host, port)
         _try_out(what, canary, shadow, any(one not in (None, False) for one in others), as_json)

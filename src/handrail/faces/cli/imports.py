@@ -7,7 +7,10 @@ from pathlib import Path
 import click
 
 from handrail.faces.cli.options import once, opened_store, shared
-from handrail.faces.cli.printing import put, put_json
+from handrail.faces.cli.printing import put, put_json, say
+
+# How `handrail export` ends the names of files.
+ARCHIVE = ".handrail"
 
 
 @click.command("import", epilog="Example: handrail import reviews.handrail --name opinions")
@@ -34,6 +37,25 @@ def command(file: str, name: str | None, as_json: bool) -> None:
     else:
         put(f"{entry.name}@{entry.version} imported and checked: {entry.task}")
         put(f"next: handrail report {entry.name}")
+
+
+def model_of(what: str) -> str:
+    """The model's reference where `what` is an exported file, which is imported unless that was done before; else
+    `what` as it is."""
+    if not what.endswith(ARCHIVE) or not Path(what).is_file():
+        return what
+    from handrail.core.bundle import MANIFEST, parse_manifest
+    from handrail.store.archive import read_archive
+
+    manifest = read_archive(Path(what))[MANIFEST]
+    name, store = parse_manifest(manifest, Path(what)).name, opened_store()
+    for version in store.versions(name):
+        # The manifest holds the hash of every other member.
+        if (store.find(f"{name}@{version}") / MANIFEST).read_bytes() == manifest:
+            return f"{name}@{version}"
+    entry = store.import_archive(Path(what), approve=_proven)
+    say(f"{entry.name}@{entry.version} imported and checked: {entry.task}")
+    return f"{entry.name}@{entry.version}"
 
 
 def _take(file: str, name: str | None, *, as_json: bool) -> None:

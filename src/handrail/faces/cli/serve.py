@@ -44,14 +44,17 @@ def command(
     max_batch_size: int | None, batch_interval: float | None, timeout: float | None, traces: bool, access_log: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Answer over HTTP with the models NAME..., until Ctrl-C; what is in flight then is answered first."""
+    """Answer over HTTP with the models NAME..., until Ctrl-C; what is in flight then is answered first. A file that
+    `handrail export` wrote is imported first."""
     from handrail.core.sockets import LOOPBACK
+    from handrail.faces.cli.imports import model_of
     from handrail.serve import serve
     from handrail.serve.keys import keys_at, read_keys
 
     tls = _tls_files(tls_cert, tls_key)
     path = keys_at(keys)
     asks = path is not None and bool(read_keys(path))
+    names = tuple(model_of(name) for name in names)
     models = [opened(name) for name in names]
 
     def ready(url: str) -> None:
