@@ -14,20 +14,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from handrail.core.errors import HandrailError
     from handrail.deployments import deploy
+    from handrail.language.classifier import Classifier
+    from handrail.language.embedder import Embedder
+    from handrail.language.search import Search
+    from handrail.language.summarizer import Summarizer
     from handrail.model import Model, load
     from handrail.store import Store
     from handrail.training import train
 
 __version__ = "0.1.0"
-__all__ = ["HandrailError", "Model", "Store", "__version__", "deploy", "load", "train"]
+__all__ = [
+    "Classifier", "Embedder", "HandrailError", "Model", "Search", "Store", "Summarizer", "__version__", "deploy",
+    "load", "train",
+]  # fmt: skip
 
 # Loaded when asked for, so that `import handrail` costs next to nothing.
 _HOMES = {
+    "Classifier": "handrail.language.classifier",
+    "Embedder": "handrail.language.embedder",
     "HandrailError": "handrail.core.errors",
     "deploy": "handrail.deployments",
     "Model": "handrail.model",
     "load": "handrail.model",
+    "Search": "handrail.language.search",
     "Store": "handrail.store",
+    "Summarizer": "handrail.language.summarizer",
     "train": "handrail.training",
 }
 

@@ -13,6 +13,8 @@ EPSILON = 1e-12
 # Which layers' means make the sentence vector, counted from the last: the last is best for topics, those before it
 # keep more of wording and feeling.
 POOLED = (1, 2, 3)
+# What runtimes read of every graph.
+SCORES = "scores"
 
 
 def bert_encoder(weights: Mapping[str, np.ndarray]) -> bytes:
@@ -70,6 +72,24 @@ def bert_encoder(weights: Mapping[str, np.ndarray]) -> bytes:
             pooled.append(node("LpNormalization", total, axis=1, p=2))
     node("Concat", *pooled, axis=1, output="embedding")
     return _model(nodes, constants, hidden * len(pooled))
+
+
+def answering(content: bytes, start: int, end: int) -> bytes:
+    """The graph whose answer is these columns of the first output, under the name that runtimes read."""
+    model = onnx.load_model_from_string(content)
+    graph = model.graph
+    first = graph.output[0]
+    whole = first.type.tensor_type.shape.dim[1].dim_value == end - start
+    places = {"handrail_start": start, "handrail_end": end, "handrail_axis": 1}
+    if whole and first.name != SCORES:
+        graph.node.append(helper.make_node("Identity", [first.name], [SCORES]))
+    elif not whole:
+        graph.initializer.extend(numpy_helper.from_array(np.array([place]), name) for name, place in places.items())
+        graph.node.append(helper.make_node("Slice", [first.name, *places], [SCORES]))
+    del graph.output[:]
+    graph.output.append(helper.make_tensor_value_info(SCORES, TensorProto.FLOAT, ["rows", end - start]))
+    found: bytes = model.SerializeToString(deterministic=True)
+    return found
 
 
 def _model(nodes: list[onnx.NodeProto], constants: list[onnx.TensorProto], width: int) -> bytes:

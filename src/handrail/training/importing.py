@@ -22,8 +22,6 @@ from handrail.training.asked import name_for
 
 MAX_ONNX_BYTES: Final = 2**31 - 1
 EXAMPLES: Final = 3
-# What runtimes read of every graph.
-SCORES: Final = "scores"
 TEXTS: Final = ("A cat sits on the mat.", "The parcel never arrived.", "Where is my parcel?")
 
 
@@ -48,7 +46,7 @@ def import_onnx(path: Path, name: str | None = None, *, home: Path | None = None
         {field.name: random.standard_normal(field.size).round(3).tolist() for field in signature.inputs}
         for _ in range(EXAMPLES)
     ]
-    content = _answering(graph, signature.output.name, 0, signature.output.size)
+    content = _answering(graph, signature.output.size)
     return _published(manifest, {"weights/model.onnx": content}, rows, home)
 
 
@@ -71,7 +69,7 @@ def import_base(base_name: str, name: str | None = None, *, home: Path | None = 
         versions={"handrail": __version__},
     )
     # The graph gives the means of several layers side by side; the last layer's is the one that is compared.
-    content = _answering(graph, graph.graph.output[0].name, 0, found.entry.size)
+    content = _answering(graph, found.entry.size)
     files = {"weights/model.onnx": content, "encode/vocabulary.txt": found.vocabulary}
     return _published(manifest, files, [{"text": text} for text in TEXTS], home)
 
@@ -126,20 +124,7 @@ def _size(item: Any, path: Path) -> int:
     raise HandrailError("data", problem, mend, where=str(path))
 
 
-def _answering(model: Any, output: str, start: int, end: int) -> bytes:
-    """The graph with these columns of its output under the name that runtimes read."""
-    import onnx
-    from onnx import helper, numpy_helper
+def _answering(graph: Any, size: int) -> bytes:
+    from handrail.catalog.convert import answering
 
-    graph = model.graph
-    whole = graph.output[0].type.tensor_type.shape.dim[1].dim_value == end - start
-    places = {"handrail_start": start, "handrail_end": end, "handrail_axis": 1}
-    if whole and output != SCORES:
-        graph.node.append(helper.make_node("Identity", [output], [SCORES]))
-    elif not whole:
-        graph.initializer.extend(numpy_helper.from_array(np.array([place]), name) for name, place in places.items())
-        graph.node.append(helper.make_node("Slice", [output, *places], [SCORES]))
-    del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(SCORES, onnx.TensorProto.FLOAT, ["rows", end - start]))
-    content: bytes = model.SerializeToString(deterministic=True)
-    return content
+    return answering(graph.SerializeToString(), 0, size)
