@@ -126,7 +126,7 @@ def _source_of(value: Any) -> tuple[str, Mapping[str, Any]]:
     try:
         if not inspect.isclass(value):
             function: Any = inspect.unwrap(value)
-            text = textwrap.dedent(inspect.getsource(function))
+            text = textwrap.dedent(inspect.getsource(function)).rstrip()
             if function.__name__ == "<lambda>":
                 _refuse("a lambda", "has no name of its own", "write it as def")
             return text, function.__globals__
@@ -251,4 +251,4 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
 
 
 def _refuse(name: str, words: str, mend: str) -> NoReturn:
-    raise HandrailError("data", f"'{clipped(name)}' {words}", mend, field="predictor")
+    raise HandrailError("data", f"'{clipped(name)}' {words}", mend, field="predictor") from None
