@@ -220,5 +220,7 @@ def test_an_exported_model_answers_elsewhere_after_one_command(engine: Engine, t
         assert there.predict("churn") == (200, load("churn@2", home=engine.place.home)(ROW))
         (step,) = json.loads(handrail("deploy", str(archive), "--json"))["steps"]
         assert (step["do"], Store(home).versions("churn")) == ("keep", [1])
+        with pytest.raises(subprocess.CalledProcessError):
+            handrail("deploy", str(archive), "--dry-run")
     finally:
         handrail("down")

@@ -48,7 +48,7 @@ def command(
     from handrail.faces.cli.drawing import tell_plainly
     from handrail.faces.cli.imports import model_of
 
-    what = what if dry_run else tuple(model_of(one) for one in what)
+    what = tuple(model_of(one, dry_run=dry_run) for one in what)
     if canary is not None or shadow:
         others = (dry_run, prune, replicas, min_replicas, max_replicas, host, port)
         _try_out(what, canary, shadow, any(one not in (None, False) for one in others), as_json)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
+from handrail.core.errors import HandrailError
 from handrail.faces.cli.options import once, opened_store, shared
 from handrail.faces.cli.printing import put, put_json, say
 
@@ -39,11 +41,14 @@ def command(file: str, name: str | None, as_json: bool) -> None:
         put(f"next: handrail report {entry.name}")
 
 
-def model_of(what: str) -> str:
+def model_of(what: str, *, dry_run: bool = False) -> str:
     """The model's reference where `what` is an exported file, which is imported unless that was done before; else
-    `what` as it is."""
+    `what` as it is. Raises HandrailError for a `dry_run`, which imports nothing."""
     if not what.endswith(ARCHIVE) or not Path(what).is_file():
         return what
+    if dry_run:
+        mend = f"handrail import {shlex.quote(what)}, then handrail deploy NAME --dry-run"
+        raise HandrailError("usage", "a dry run imports nothing", mend, field="dry-run")
     from handrail.core.bundle import MANIFEST, parse_manifest
     from handrail.store.archive import read_archive
 
