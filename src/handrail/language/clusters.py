@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -78,18 +79,26 @@ def squared_distances(vectors: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _far_apart(vectors: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """Vectors drawn one after the other, each the likelier the farther it is from those drawn before."""
+    """Vectors drawn one after the other, each the likelier the farther it is from those before; the best of a few."""
     centres = np.empty((count, vectors.shape[1]), vectors.dtype)
     centres[0] = vectors[random.integers(len(vectors))]
     distances = squared_distances(vectors, centres[:1])[:, 0]
+    tries = 2 + int(math.log(count))
     for place in range(1, count):
-        total = float(distances.sum())
-        # Where all that is left are copies of what was drawn, any will do.
-        likely = distances.astype(np.float64) / total if total > 0 else None
-        chosen = random.choice(len(vectors), p=None if likely is None else likely / likely.sum())
-        centres[place] = vectors[chosen]
-        distances = np.minimum(distances, squared_distances(vectors, centres[place : place + 1])[:, 0])
+        drawn = vectors[_drawn(distances, tries, random)]
+        nearer = np.minimum(distances[:, None], squared_distances(vectors, drawn))
+        best = int(nearer.sum(axis=0).argmin())
+        centres[place], distances = drawn[best], nearer[:, best]
     return centres
+
+
+def _drawn(distances: np.ndarray, tries: int, random: np.random.Generator) -> np.ndarray:
+    """Places, drawn in proportion to their distances; any, where all that is left are copies of what was drawn."""
+    sums = np.cumsum(distances, dtype=np.float64)
+    if not sums[-1] > 0:
+        return random.integers(len(distances), size=tries)
+    found = np.searchsorted(sums, random.random(tries) * sums[-1], side="right")
+    return np.asarray(np.minimum(found, len(distances) - 1))
 
 
 def _rounds(vectors: np.ndarray, centres: np.ndarray) -> Groups:

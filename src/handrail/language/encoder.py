@@ -99,7 +99,8 @@ def of_bundle(bundle: Bundle, threads: int) -> Encoder:
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(bundle.path, f"the encode settings are off: {error}") from error
     graph = load(bundle.read(WEIGHTS), threads=threads)
-    return Encoder(pieces, graph, "scores", manifest.signature.output.size, manifest.name)
+    name = str(manifest.base.get("name", manifest.name))
+    return Encoder(pieces, graph, "scores", manifest.signature.output.size, name)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ AGGREGATES: Final[dict[str, Callable[..., Any]]] = {
 }  # fmt: skip
 RATIO, MIN_LENGTH, MAX_LENGTH = 0.2, 40, 600
 SEED: Final = 12345
+MOST_GROUPS: Final = 100
 # Sentences times groups that are worked out at once; a longer text is summarised part by part.
 MOST_DISTANCES: Final = 2_000_000
 
@@ -92,15 +93,15 @@ class Summarizer:
         self, body: str, algorithm: str = "kmeans", min_length: int = MIN_LENGTH, max_length: int = MAX_LENGTH,
         k_max: int | None = None,
     ) -> list[float]:  # fmt: skip
-        """The squared distances to the centres, summed, for 1, 2, … up to `k_max` groups (half of the sentences by
-        default, and never more than there are)."""
+        """The squared distances to the centres, summed, for 1, 2, … groups, fewer than `k_max` and than the sentences.
+
+        `k_max` is one less than there are sentences by default, and 100 at most.
+        """
         _refuse_unknown(algorithm, ALGORITHMS, "algorithm")
         kept = self._kept(body, min_length, max_length)
-        most = max(1, len(kept) // 2) if k_max is None else whole_number(k_max, "k_max", least=1)
+        most = min(len(kept) - 1, MOST_GROUPS) if k_max is None else whole_number(k_max, "k_max", least=1)
         vectors = self._encoder.vectors(kept)
-        return [
-            ALGORITHMS[algorithm](vectors, count, self._seed).spread for count in range(1, min(most, len(kept)) + 1)
-        ]
+        return [ALGORITHMS[algorithm](vectors, count, self._seed).spread for count in range(1, min(most, len(kept)))]
 
     def calculate_optimal_k(
         self, body: str, algorithm: str = "kmeans", min_length: int = MIN_LENGTH, max_length: int = MAX_LENGTH,
@@ -157,13 +158,13 @@ class Summarizer:
 
 
 def bend(spreads: list[float]) -> int:
-    """Where a falling line bends most: how much less the next step gains than the one before it, and gains itself."""
+    """The number of groups after which the line of spreads is flat: the step before it gained most beyond what the step
+    after it gains, and what that still gains is taken off."""
     steps = np.diff(spreads)
     if len(steps) < 3:
         return 1
-    # At k groups: the step after it is flatter than the one before by `flatter`, and goes down by less than that.
     flatter = np.diff(steps)
-    strengths = flatter[1:] - steps[2:]
+    strengths = flatter[1:] + steps[2:]
     best = int(np.argmax(strengths))
     return best + 3 if strengths[best] > 0 else 1
 

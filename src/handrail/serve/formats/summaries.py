@@ -1,0 +1,90 @@
+"""Summaries as Bert Extractive Summarizer's server gives them: a text in, {"summary": …} out, options in the query."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import orjson
+
+from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.serve.exchange import Headers, Response
+from handrail.serve.limits import Refused
+
+LENGTHS: Final = ("min_length", "max_length")
+MOST: Final = 1_000_000
+# The ancestor's server has these of its own where a request names none.
+DEFAULTS: Final[dict[str, Any]] = {"min_length": 25, "max_length": 500}
+KINDS: Final = (b"", b"text/plain", b"application/octet-stream", b"application/x-www-form-urlencoded")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A text to be summarised, and options as `Summarizer` takes them."""
+
+    text: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def by_ratio(body: bytes, headers: Headers, query: bytes) -> Asked:
+    """What a request to /summarize_by_ratio asks. Raises HandrailError or Refused that says what is off."""
+    options = _options(query, ("ratio", *LENGTHS))
+    return Asked(_text(body, headers), {"ratio": 0.2, **DEFAULTS, **options})
+
+
+def by_sentence(body: bytes, headers: Headers, query: bytes) -> Asked:
+    """What a request to /summarize_by_sentence asks; alike."""
+    options = _options(query, ("num_sentences", *LENGTHS))
+    return Asked(_text(body, headers), {"num_sentences": 5, **DEFAULTS, **options})
+
+
+def written(summary: str) -> Response:
+    """The answer."""
+    return Response(orjson.dumps({"summary": summary}))
+
+
+def _options(query: bytes, known: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=10)
+    except ValueError:
+        raise HandrailError("usage", "the query is off", f"options are {listed(known)}") from None
+    given: dict[str, Any] = {}
+    for name, value in pairs:
+        if name not in known:
+            mend = did_you_mean(name, known).strip() or f"options are {listed(known)}"
+            raise HandrailError("usage", f"no option is called '{name[:60]}'", mend)
+        given[name] = _ratio(value) if name == "ratio" else _whole(name, value)
+    return given
+
+
+def _ratio(value: str) -> float:
+    if re.fullmatch(r"(?:0?\.\d{1,9}|1(?:\.0{1,9})?)", value, re.ASCII) is None or not float(value) > 0:
+        problem = f"ratio: expected more than 0 and up to 1, received '{value[:60]}'"
+        raise HandrailError("usage", problem, "ratio=0.2", field="ratio")
+    return float(value)
+
+
+def _whole(name: str, value: str) -> int:
+    least = 0 if name == "min_length" else 1
+    if re.fullmatch(r"\d{1,7}", value, re.ASCII) is None or not least <= int(value) <= MOST:
+        problem = f"{name}: expected a whole number from {least} to {MOST:,}, received '{value[:60]}'"
+        raise HandrailError("usage", problem, f"{name}=3", field=name)
+    return int(value)
+
+
+def _text(body: bytes, headers: Headers) -> str:
+    """The body as a text, whatever a client such as curl calls it."""
+    kind, _, parameters = headers.get(b"content-type", b"").lower().partition(b";")
+    if kind.strip() not in KINDS or (b"charset" in parameters and b"utf" not in parameters):
+        problem = f"content-type {kind.decode('latin-1')[:80]} is not read here"
+        raise HandrailError("media_type", problem, "-H 'content-type: text/plain', and the text as UTF-8")
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        mend = "send it as UTF-8"
+        raise Refused(400, HandrailError("usage", f"not UTF-8 at byte {error.start}", mend)) from None
+    if not text.strip() or "\0" in text:
+        raise HandrailError("data", "the body is no text, or an empty one", "send the text that is to be summarised")
+    return text
