@@ -104,7 +104,11 @@ def _kept(vectors: np.ndarray, home: Path) -> Any:
     path = _path(vectors, home)
     if not path.is_file() or (index := _empty(vectors.shape[1])) is None:
         return None
-    index.load(read_limited(path, MAX_INDEX_BYTES))
+    try:
+        index.load(read_limited(path, MAX_INDEX_BYTES))
+    except Exception:
+        # It is only a shortcut: a damaged one is done without.
+        return None
     return index if len(index) == len(vectors) else None
 
 
