@@ -14,7 +14,7 @@ from handrail.core.errors import HandrailError
 
 @pytest.fixture(scope="module")
 def classify(store: Path) -> handrail.Classifier:
-    return handrail.Classifier(["refund", "praise"], home=store)
+    return handrail.Classifier(["refund", "praise"], strictness=-50, home=store)
 
 
 def test_what_reads_like_a_label_gets_it(classify: handrail.Classifier) -> None:
@@ -34,29 +34,34 @@ def test_a_list_has_a_list_and_nothing_has_nothing(classify: handrail.Classifier
 
 
 def test_none_is_answered_where_it_is_likelier_than_not(store: Path) -> None:
-    strict = handrail.Classifier(["refund", "praise"], threshold=1.0, home=store)
+    strict = handrail.Classifier(["refund", "praise"], strictness=50, home=store)
     answer = strict("something else entirely")
     assert answer["label"] == "none"
     assert answer["probability"] > 0.5
     assert handrail.Classifier(["refund", "praise"], none=False, home=store)("something else")["label"] != "none"
 
 
-def test_a_text_at_the_threshold_is_as_likely_to_fit_as_not(store: Path) -> None:
-    text = "I want my money back"
+def test_a_text_as_far_above_the_usual_as_is_asked_is_as_likely_to_fit_as_not(store: Path) -> None:
+    texts, labels = [f"text number {number}" for number in range(20)], ["refund", "praise"]
     embed = handrail.Embedder(home=store)
-    cosine = max(float(embed(text) @ embed(f"This text is about {label}.")) for label in ("refund", "praise"))
-    found = handrail.Classifier(["refund", "praise"], threshold=cosine, home=store).probabilities([text])
-    assert found[0, -1] == pytest.approx(0.5, abs=1e-5)
+    usual = embed(texts) @ embed([f"This text is about {label}." for label in labels]).T
+    above = ((usual - usual.mean(axis=0)) / np.maximum(usual.std(axis=0), 0.03)).max(axis=1)
+    least = 0.9 * np.sqrt(2 * np.log(3)) - 0.5
+    for text, far in zip(texts, above.tolist(), strict=True):
+        found = handrail.Classifier(labels, background=texts, strictness=far - least, home=store).probabilities([text])
+        assert found[0, -1] == pytest.approx(0.5, abs=1e-3)
 
 
 def test_labels_may_be_described(store: Path) -> None:
-    found = handrail.Classifier({"a": "money back", "b": "kind words"}, home=store)("This text is about kind words.")
+    found = handrail.Classifier({"a": "money back", "b": "kind words"}, strictness=-50, home=store)(
+        "This text is about kind words."
+    )
     assert found["label"] == "b"
     assert np.isclose(sum(found["probabilities"].values()), 1)
 
 
 def test_a_thousand_labels_are_no_trouble(store: Path) -> None:
-    many = handrail.Classifier([f"label number {number}" for number in range(1_000)], home=store)
+    many = handrail.Classifier([f"label number {number}" for number in range(1_000)], none=False, home=store)
     assert many("This text is about label number 77.")["label"] == "label number 77"
 
 
@@ -75,8 +80,10 @@ def test_a_thousand_labels_are_no_trouble(store: Path) -> None:
         (["a"], {"none": False}, "one label alone"),
         (["a", "b"], {"template": "about"}, "template"),
         (["a", "b"], {"template": None}, "template"),
-        (["a", "b"], {"threshold": float("nan")}, "threshold"),
-        (["a", "b"], {"threshold": 2}, "threshold"),
+        (["a", "b"], {"strictness": float("nan")}, "strictness"),
+        (["a", "b"], {"strictness": "very"}, "strictness"),
+        (["a", "b"], {"background": ["few"]}, "background"),
+        (["a", "b"], {"background": None}, "expected a text or a list"),
         ([str(number) for number in range(10_001)], {}, "received 10,001"),
     ],
 )
