@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import handrail
+from handrail.catalog import fetch
 from handrail.core.errors import HandrailError
 from handrail.language.encoder import batches
 from handrail.training.importing import import_base
@@ -73,6 +74,15 @@ def test_an_unknown_base_is_refused_with_the_nearest(store: Path) -> None:
     with pytest.raises(HandrailError, match="no base and no model is called 'tinny'") as caught:
         handrail.Embedder("tinny", home=store)
     assert "tiny" in caught.value.mend
+
+
+def test_offline_nothing_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANDRAIL_OFFLINE", "1")
+    monkeypatch.setattr(fetch, "_installed", lambda _: None)
+    with pytest.raises(HandrailError, match="HANDRAIL_OFFLINE is set") as caught:
+        handrail.Embedder(home=tmp_path)
+    assert caught.value.code == "environment"
+    assert "pip install" in caught.value.mend
 
 
 def test_batches_hold_every_text_once_and_little_padding() -> None:

