@@ -89,6 +89,8 @@ def engine_at(home: Path, versions: int = 2) -> Iterator[Engine]:
     finally:
         if is_running(place):
             engine.ask("down")
+        until(lambda: not engine.pids("engines.local"), engine)
+        engine.kill("serve.")  # what a killed gateway left waits a while for another one
         until(lambda: not engine.pids("handrail."), engine)
 
 
