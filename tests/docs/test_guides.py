@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 import re
-import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.docs.walks import ROOT, Walk, a_checkout, blocks_in
 
+from handrail.core.sockets import is_free
 from handrail.deploy.file import read_any
-from handrail.deployments import down
-from handrail.engines.local.place import Place
-from handrail.engines.local.settings import write_settings
-
-GUIDES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "guides").glob("*.md"))}
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def walk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walk]:
-    """A reader who has done what the first guide says; nothing that they started is left."""
-    folder = tmp_path_factory.mktemp("walk")
-    reader = Walk(folder / "home", free_port(), a_checkout(folder / "checkout"))
-    write_settings(Place(reader.home), host="127.0.0.1", port=reader.port)
-    try:
-        reader.follow(GUIDES["deploy"])
-        yield reader
-    finally:
-        down(home=reader.home)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+from tests.docs.conftest import GUIDES
+from tests.docs.walks import ROOT, Walk, blocks_in
 
 
 def test_the_walk_through_a_deployment_is_as_the_guide_says(walk: Walk) -> None:
     assert (walk.folder / "examples" / "deploy" / "answers.csv").is_file()
+
+
+def test_what_an_operator_types_is_as_the_guide_says(walk: Walk) -> None:
+    walk.follow(GUIDES["operate"])
+
+
+def test_a_project_of_cortex_is_deployed_as_the_guide_says(walk: Walk) -> None:
+    own = next(port for port in range(8888, 9999) if is_free("127.0.0.1", port))
+    walk.follow(GUIDES["cortex"], {"8888": str(own)})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.walks import Walk
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -39,17 +41,14 @@ def test_the_python_of_the_readme_runs(home: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_main_job_of_the_readme_runs(home: Path, tmp_path: Path) -> None:
-    rows = "".join(
-        f"{'loved' if number % 2 else 'hated'} it {number},{'good' if number % 2 else 'bad'}\n" for number in range(80)
-    )
-    (tmp_path / "reviews.csv").write_text("text,label\n" + rows)
-    handrail("train", str(tmp_path / "reviews.csv"), "--trials", "1")
-    assert json.loads(handrail("predict", "reviews", "I loved it").stdout)["label"] == "good"
-    assert "trivial" in handrail("report", "reviews").stdout
-    handrail("check", "reviews")
-    archive = tmp_path / "reviews.handrail"
-    handrail("export", "reviews", "--output", str(archive))
+def test_the_main_job_of_the_readme_runs(walk: Walk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With the model that the first guide trains and deploys."""
+    monkeypatch.setenv("HANDRAIL_HOME", str(walk.home))
+    assert json.loads(handrail("predict", "tickets", "my parcel is late").stdout)["label"] == "delivery"
+    assert "trivial" in handrail("report", "tickets").stdout
+    handrail("check", "tickets")
+    archive = tmp_path / "tickets.handrail"
+    handrail("export", "tickets", "--output", str(archive))
     handrail("import", str(archive), "--name", "again")
     assert json.loads(handrail("models", "--json").stdout)["models"]
 
