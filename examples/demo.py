@@ -1,4 +1,4 @@
-"""The main job on real files, end to end: train, look at the report, ask, serve, ask over HTTP. Run by `make demo`."""
+"""The main job on real files, end to end: train, look, ask, serve, deploy, update, go back. Run by `make demo`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,16 @@ def main() -> None:
         run("predict", "sms-spam", TEXT, environment=environment)
         run("check", "penguins", environment=environment)
         serve(environment)
+        deploy(environment)
     print("\nThat was all of it. Now with your own file: .venv/bin/handrail train FILE.csv")
 
 
-def run(*words: str, environment: dict[str, str]) -> None:
+def run(*words: str, environment: dict[str, str], quietly: bool = False) -> str:
+    """Shows a command and what it prints; quietly: gives what it prints on stdout."""
     print(f"\n$ handrail {' '.join(word if ' ' not in word else repr(word) for word in words)}", flush=True)
-    subprocess.run([*HANDRAIL, *words], env=environment, check=True)
+    pipe = subprocess.PIPE if quietly else None
+    done = subprocess.run([*HANDRAIL, *words], env=environment, check=True, text=True, stdout=pipe, stderr=pipe)
+    return done.stdout or ""
 
 
 def serve(environment: dict[str, str]) -> None:
@@ -47,6 +51,23 @@ def serve(environment: dict[str, str]) -> None:
             print(ask(f"{url}/penguins/predict", penguin))
         finally:
             server.terminate()
+
+
+def deploy(environment: dict[str, str]) -> None:
+    """A second version takes over and goes again; the engine is ended whatever happens."""
+    tickets = str(EXAMPLES / "deploy" / "tickets.csv")
+    try:
+        run("train", tickets, "--trials", "1", environment=environment, quietly=True)
+        run("deploy", "tickets", "--port", "0", environment=environment)
+        urls = json.loads(run("status", "--json", environment=environment, quietly=True))["apis"]
+        print(f"$ curl {urls[0]['url']} --json '\"my parcel is late\"'")
+        print(ask(urls[0]["url"], "my parcel is late"))
+        run("train", tickets, "--trials", "1", "--seed", "1", environment=environment, quietly=True)
+        run("deploy", "tickets@2", environment=environment)
+        run("status", environment=environment)
+        run("rollback", "tickets", environment=environment)
+    finally:
+        run("down", environment=environment)
 
 
 def ask(url: str, row: object) -> str:
