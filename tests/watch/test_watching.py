@@ -214,8 +214,10 @@ def test_prometheus_has_every_number_and_a_bounded_number_of_lines(home: Path) -
             one.seen(b"id", None, [orjson.dumps({"city": f'c"{place}\n'})])
         one.feedback([Right("id", "x")])
         one._summary = one.report()
-        for row in checked(columns(120)):
+        for place, row in enumerate(checked(columns(120))):
             other.seen(b"id", [row], [label("no")])
+            if place % 50 == 0:
+                other.flush()  # so many are looked at in one turn of the thread
         other._summary = other.report()
         third.seen(b"id", None, [b'{"value":2.5}'])
         third._summary = third.report()
