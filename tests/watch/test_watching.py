@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing waits for more to come."""
     monkeypatch.setattr(watcher, "GATHER_S", 0.01)
     monkeypatch.setattr(watcher, "PAUSE_S", 0.0)
+    monkeypatch.setattr(watcher, "REFRESH_S", 0.05)
 
 
 @pytest.fixture(scope="module")
@@ -201,26 +204,34 @@ def test_a_disk_that_cannot_be_written_is_told_to_who_asks(model: Model, home: P
     found.close()
 
 
+def until_told(is_told: Callable[[], bool]) -> None:
+    """Waits for the watchers' threads to have told all; what they tell may be some seconds old."""
+    ending = time.monotonic() + 30
+    while time.monotonic() < ending:
+        with contextlib.suppress(KeyError):
+            if is_told():
+                return
+        time.sleep(0.02)
+    pytest.fail("the watchers did not tell everything in 30 s")
+
+
 def test_prometheus_has_every_number_and_a_bounded_number_of_lines(home: Path) -> None:
     assert prometheus([]) == []
     with (
-        watching(home, Asked("classification", "city"), signature=None) as one,
-        watching(home, Asked(), profile=profile()) as other,
-        watching(home, signature=PRICE) as third,
+        watching(home / "one", Asked("classification", "city"), signature=None) as one,
+        watching(home / "other", Asked(), profile=profile()) as other,
+        watching(home / "third", signature=PRICE) as third,
     ):
         assert not [line for line in prometheus([one, other]) if "churn" in line]
         one.api, other.api, third.api = "one", "other", "third"
         for place in range(90):
             one.seen(b"id", None, [orjson.dumps({"city": f'c"{place}\n'})])
         one.feedback([Right("id", "x")])
-        one._summary = one.report()
-        for place, row in enumerate(checked(columns(120))):
+        for row in checked(columns(120)):
             other.seen(b"id", [row], [label("no")])
-            if place % 50 == 0:
-                other.flush()  # so many are looked at in one turn of the thread
-        other._summary = other.report()
         third.seen(b"id", None, [b'{"value":2.5}'])
-        third._summary = third.report()
+        until_told(lambda: one.status()["feedback"] == 1 and one.status()["rows"] == 90)
+        until_told(lambda: other.status()["rows"] == 120 and third.status()["rows"] == 1)
         lines = prometheus([one, other, third])
     assert 'handrail_watched_rows_total{model="one"} 90' in lines
     assert sum(line.startswith("handrail_predicted_total{") and 'model="one"' in line for line in lines) == 21
