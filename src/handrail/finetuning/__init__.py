@@ -1,0 +1,1 @@
+"""Teaches a language model the words of somebody's own texts."""
