@@ -1,0 +1,178 @@
+"""The graph of a decoder, made anew whenever a model is opened: one builder, options instead of copies.
+
+Weights are handed over by name when the session is made (see `weights.py`), so a bundle holds numbers and no graph.
+Inputs: tokens (rows, width), before (rows) = tokens of the row up to and with these, less 1; total () = the longest
+row's tokens; at (n) = the places of `tokens` whose logits are wanted; place (rows, width) for GPT-2 only;
+keys_i, values_i (rows, key heads, window, head width), which are written in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from handrail.runtimes.decoder import wire
+from handrail.runtimes.decoder.shape import Shape
+
+# 4: activations are rounded to 8 bits, too, block by block, which lets the CPU multiply whole numbers.
+ACCURACY: Final = 4
+MICROSOFT: Final = "com.microsoft"
+
+
+@dataclass
+class Build:
+    """A graph that is being written."""
+
+    shape: Shape
+    stored: Mapping[str, tuple[str, Sequence[int]]]  # name → element, sizes
+    nodes: list[bytes] = field(default_factory=list)
+    used: dict[str, bytes] = field(default_factory=dict)
+
+    def __call__(
+        self, kind: str, *inputs: str, to: Sequence[str] = (), domain: str = "", **settings: wire.Value
+    ) -> str:
+        outputs = list(to) or [f"n{len(self.nodes)}"]
+        self.nodes.append(wire.node(kind, inputs, outputs, domain, settings))
+        return outputs[0]
+
+    def weight(self, name: str) -> str:
+        self.used[name] = wire.outside(name, *self.stored[name])
+        return name
+
+    def numbers(self, *values: int) -> str:
+        name = f"c{'_'.join(map(str, values))}".replace("-", "m")
+        self.used[name] = wire.constant(name, values)
+        return name
+
+    def dense(self, value: str, name: str, inner: int, outer: int) -> str:
+        """value · wᵀ + b, in whichever precision the weight is stored."""
+        bias = f"{name}.b" if f"{name}.b" in self.stored else ""
+        for bits in (8, 4):
+            if f"{name}.q{bits}" in self.stored:
+                parts = [self.weight(f"{name}.q{bits}"), self.weight(f"{name}.s")]
+                block = self.stored[f"{name}.q{bits}"][1][2] * 8 // bits
+                rest = ["", "", self.weight(bias)] if bias else []
+                return self("MatMulNBits", value, *parts, *rest, domain=MICROSOFT, K=inner, N=outer, bits=bits,
+                            block_size=block, accuracy_level=ACCURACY)  # fmt: skip
+        product = self("MatMul", value, self.weight(f"{name}.w"))
+        return self("Add", product, self.weight(bias)) if bias else product
+
+    def sum_and_norm(self, value: str, beside: str, name: str) -> tuple[str, str]:
+        """value + beside, and that normalised."""
+        total, normed = f"n{len(self.nodes)}s", f"n{len(self.nodes)}"
+        kind, parts = self._norm(name)
+        self(f"Skip{kind}", value, beside, *parts, to=[normed, "", "", total], domain=MICROSOFT,
+             epsilon=self.shape.epsilon)  # fmt: skip
+        return total, normed
+
+    def norm(self, value: str, name: str) -> str:
+        kind, parts = self._norm(name)
+        return self(kind, value, *parts, axis=-1, epsilon=self.shape.epsilon)
+
+    def _norm(self, name: str) -> tuple[str, list[str]]:
+        if self.shape.family == "gpt2":
+            return "LayerNormalization", [self.weight(f"{name}.w"), self.weight(f"{name}.b")]
+        return "SimplifiedLayerNormalization", [self.weight(f"{name}.w")]
+
+
+def graph(shape: Shape, stored: Mapping[str, tuple[str, Sequence[int]]]) -> tuple[bytes, list[str]]:
+    """The bytes of the graph, and the names of the weights it wants."""
+    build = Build(shape, stored)
+    value = _table(build)
+    if shape.family == "gpt2":
+        value = build("Add", value, build("Gather", build.weight("places.w"), "place"))
+    normed = build.norm(value, "layer0.norm1")
+    for layer in range(shape.layers):
+        name = f"layer{layer}"
+        seen = _attention(build, normed, layer)
+        attended = build.dense(seen, f"{name}.out", shape.heads * shape.head_width, shape.width)
+        value, normed = build.sum_and_norm(attended, value, f"{name}.norm2")
+        thought = _inner(build, normed, name)
+        following = f"layer{layer + 1}.norm1" if layer + 1 < shape.layers else "norm"
+        value, normed = build.sum_and_norm(thought, value, following)
+    _logits(build, normed)
+    weights = [name for name in build.used if name in stored]
+    return wire.model(build.nodes, build.used.values(), _inputs(shape), _outputs(shape)), weights
+
+
+def _table(build: Build) -> str:
+    """Rows of the table of tokens; in whole numbers, it is the last layer's own weight seen from the other side."""
+    if "table.q8" in build.stored:
+        table, scales = build.weight("table.q8"), build.weight("table.s")
+        block = build.stored[table][1][1] // build.stored[scales][1][1]
+        return build("GatherBlockQuantized", table, "tokens", scales, domain=MICROSOFT, bits=8, block_size=block,
+                     gather_axis=0, quantize_axis=1)  # fmt: skip
+    return build("Gather", build.weight("table.w"), "tokens")
+
+
+def _attention(build: Build, value: str, layer: int) -> str:
+    shape, name = build.shape, f"layer{layer}"
+    widths = [shape.heads * shape.head_width, *[shape.key_heads * shape.head_width] * 2]
+    joint = build.dense(value, f"{name}.qkv", shape.width, sum(widths))
+    parts = [joint, "", ""]
+    if shape.norms:
+        parts = [f"{name}.query", f"{name}.key", f"{name}.value"]
+        build("Split", joint, build.numbers(*widths), to=parts, axis=-1)
+        parts = [
+            _per_head(build, parts[0], f"{name}.query_norm", widths[0]),
+            _per_head(build, parts[1], f"{name}.key_norm", widths[1]),
+            parts[2],
+        ]
+    rotary = [build.weight("rotary.cos"), build.weight("rotary.sin")] if shape.rope else []
+    local: dict[str, wire.Value] = {"local_window_size": shape.local} if shape.local else {}
+    outputs = [f"{name}.seen", f"new_keys{layer}", f"new_values{layer}"]
+    return build("GroupQueryAttention", *parts, f"keys{layer}", f"values{layer}", "before", "total", *rotary,
+                 to=outputs, domain=MICROSOFT, num_heads=shape.heads, kv_num_heads=shape.key_heads,
+                 do_rotary=int(bool(rotary)), **local)  # fmt: skip
+
+
+def _per_head(build: Build, value: str, name: str, width: int) -> str:
+    """Each head's part normalised by itself."""
+    heads = build("Reshape", value, build.numbers(0, 0, -1, build.shape.head_width))
+    return build("Reshape", build.norm(heads, name), build.numbers(0, 0, width))
+
+
+def _inner(build: Build, value: str, name: str) -> str:
+    shape = build.shape
+    if shape.family == "gpt2":
+        widened = build("Gelu", build.dense(value, f"{name}.up", shape.width, shape.inner), approximate="tanh")
+        return build.dense(widened, f"{name}.down", shape.inner, shape.width)
+    both = [f"{name}.gate", f"{name}.lifted"]
+    joint = build.dense(value, f"{name}.up", shape.width, 2 * shape.inner)
+    build("Split", joint, build.numbers(shape.inner, shape.inner), to=both, axis=-1)
+    opened = build("QuickGelu", both[0], domain=MICROSOFT, alpha=1.0)
+    return build.dense(build("Mul", opened, both[1]), f"{name}.down", shape.inner, shape.width)
+
+
+def _logits(build: Build, value: str) -> None:
+    shape = build.shape
+    wanted = build("Gather", value, "at", axis=1)
+    flat = build("Reshape", wanted, build.numbers(-1, shape.width))
+    if "head.q8" in build.stored or "head.q4" in build.stored:
+        logits = build.dense(flat, "head", shape.width, shape.vocabulary)
+    else:
+        logits = build("Gemm", flat, build.weight("table.w" if shape.tied else "head.w"), transB=1)
+    build("Identity", logits, to=["logits"])
+
+
+def _inputs(shape: Shape) -> list[bytes]:
+    places = [wire.value("place", wire.INT64, ["rows", "width"])] if shape.family == "gpt2" else []
+    return [
+        wire.value("tokens", wire.INT64, ["rows", "width"]),
+        wire.value("before", wire.INT32, ["rows"]),
+        wire.value("total", wire.INT32, []),
+        wire.value("at", wire.INT64, ["wanted"]),
+        *places,
+        *_kept(shape, ""),
+    ]
+
+
+def _outputs(shape: Shape) -> list[bytes]:
+    return [wire.value("logits", wire.FLOAT, ["answers", shape.vocabulary]), *_kept(shape, "new_")]
+
+
+def _kept(shape: Shape, prefix: str) -> list[bytes]:
+    sizes = ["rows", shape.key_heads, "window", shape.head_width]
+    names = (f"{prefix}{part}{layer}" for layer in range(shape.layers) for part in ("keys", "values"))
+    return [wire.value(name, wire.FLOAT, sizes) for name in names]

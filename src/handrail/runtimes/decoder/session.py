@@ -1,0 +1,176 @@
+"""Runs a decoder: weights in, logits out, with the keys and values of many continuations in one arena of slots."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from handrail.core.errors import HandrailError
+from handrail.runtimes.decoder.graph import graph
+from handrail.runtimes.decoder.shape import Shape, rotations
+
+
+class Decoder:
+    """An opened decoder; one thread at a time.
+
+    The slots are the outermost dimension of each layer's keys and values, so the first n of them are a batch without
+    a copy: whoever leaves is replaced by the last (`move`). A slot's untouched pages cost no memory.
+    """
+
+    def __init__(self, shape: Shape, session: Any, arena: _Arena) -> None:
+        self.shape = shape
+        self.window = arena.window
+        self.slots = arena.slots
+        self.token_bytes = shape.token_bytes()
+        self._session = session
+        self._arena = arena
+        self._steps: dict[int, _Step] = {}
+        self._prefills: dict[int, Any] = {}
+
+    def step(self, rows: int, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        """One more token for each of the first `rows` slots: logits (rows, vocabulary) float32.
+
+        `tokens` (rows,) int64; `lengths` (rows,) int32 are the tokens that each slot held before this one. The next
+        step overwrites the logits.
+        """
+        if rows not in self._steps:
+            self._steps[rows] = _Step(self.shape, self._session, self._arena, rows)
+        return self._steps[rows].run(tokens, lengths)
+
+    def prefill(self, slot: int, tokens: np.ndarray, length: int, *, wants: bool = True) -> np.ndarray | None:
+        """Adds a piece of one prompt to a slot that holds `length` tokens.
+
+        Gives the logits (vocabulary,) after its last token, or None where nobody `wants` them.
+        """
+        if slot not in self._prefills:
+            self._prefills[slot] = self._session.io_binding()
+            _bind_kept(self._prefills[slot], self._arena.views(slot, slot + 1))
+        binding, count = self._prefills[slot], len(tokens)
+        given = {
+            "tokens": np.ascontiguousarray(tokens, dtype=np.int64).reshape(1, count),
+            "before": np.array([length + count - 1], np.int32),
+            "total": np.array(length + count, np.int32),
+            "at": np.array([count - 1] if wants else [], np.int64),
+        }
+        if self.shape.family == "gpt2":
+            given["place"] = np.arange(length, length + count, dtype=np.int64).reshape(1, count)
+        for name, array in given.items():
+            binding.bind_cpu_input(name, array)
+        binding.bind_output("logits")
+        self._session.run_with_iobinding(binding)
+        logits: np.ndarray = binding.get_outputs()[-1].numpy()
+        return logits[0] if wants else None
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copies the keys and values of the first `length` tokens of one slot into another."""
+        self._arena.numbers[:, target, :, :length] = self._arena.numbers[:, source, :, :length]
+
+    def forget(self, slot: int) -> None:
+        """Gives a slot's memory back to the system."""
+        self._arena.forget(slot)
+
+
+def open_decoder(
+    shape: Shape, tensors: Mapping[str, np.ndarray], *, threads: int = 1, slots: int = 1, window: int | None = None
+) -> Decoder:
+    """A decoder of these weights (see `weights.packed`) with room for `slots` continuations of `window` tokens.
+
+    Raises HandrailError ("bundle") where shape and weights do not belong together.
+    """
+    import onnxruntime
+
+    longest = min(window or shape.context, shape.context)
+    arrays = dict(tensors)
+    if shape.tied and "head.q8" in arrays:
+        rows, blocks, size = arrays["head.q8"].shape
+        arrays["table.q8"] = arrays["head.q8"].reshape(rows, blocks * size)
+        arrays["table.s"] = arrays["head.s"]
+    if shape.rope:
+        arrays["rotary.cos"], arrays["rotary.sin"] = rotations(shape, longest)
+    stored = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        content, wanted = graph(shape, stored)
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(arrays[name]) for name in wanted]
+        options.add_external_initializers(wanted, values)
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        problem = f"weights and shape do not belong together: {str(error)[:200]}"
+        raise HandrailError("bundle", problem, "import or train it again") from error
+    return Decoder(shape, session, _Arena(shape, slots, longest))
+
+
+class _Arena:
+    """Keys and values of all layers: `numbers` (2 · layers, slots, key heads, window, head width) float32."""
+
+    def __init__(self, shape: Shape, slots: int, window: int) -> None:
+        sizes = (2 * shape.layers, slots, shape.key_heads, window, shape.head_width)
+        self.slots, self.window = slots, window
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+        self._map = mmap.mmap(-1, 4 * int(np.prod(sizes, dtype=np.int64)), flags=flags)
+        if hasattr(mmap, "MADV_NOHUGEPAGE"):  # A huge page would cost 2 MB where a few tokens were written.
+            self._map.madvise(mmap.MADV_NOHUGEPAGE)
+        self.numbers = np.frombuffer(self._map, dtype=np.float32).reshape(sizes)
+
+    def views(self, first: int, after: int) -> list[np.ndarray]:
+        return [layer[first:after] for layer in self.numbers]
+
+    def forget(self, slot: int) -> None:
+        size = self.numbers[0, 0].nbytes
+        for part in range(len(self.numbers)):
+            start = (part * self.slots + slot) * size
+            begin = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+            end = (start + size) // mmap.PAGESIZE * mmap.PAGESIZE
+            if end > begin:
+                self._map.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+
+
+class _Step:
+    """All that one step of a batch of so many rows reads and writes, bound once."""
+
+    def __init__(self, shape: Shape, session: Any, arena: _Arena, rows: int) -> None:
+        self._session = session
+        self._given = {
+            "tokens": np.zeros((rows, 1), np.int64),
+            "before": np.zeros(rows, np.int32),
+            "total": np.zeros((), np.int32),
+            "at": np.zeros(1, np.int64),
+        }
+        if shape.family == "gpt2":
+            self._given["place"] = np.zeros((rows, 1), np.int64)
+        self._logits = np.empty((rows, shape.vocabulary), np.float32)
+        self._binding = session.io_binding()
+        _bind_kept(self._binding, arena.views(0, rows))
+        for name, array in self._given.items():
+            self._binding.bind_ortvalue_input(name, _shared(array))
+        self._binding.bind_ortvalue_output("logits", _shared(self._logits))
+
+    def run(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        self._given["tokens"][:, 0] = tokens
+        self._given["before"][:] = lengths
+        self._given["total"][()] = lengths.max() + 1
+        if "place" in self._given:
+            self._given["place"][:, 0] = lengths
+        self._session.run_with_iobinding(self._binding)
+        return self._logits
+
+
+def _bind_kept(binding: Any, views: list[np.ndarray]) -> None:
+    """Keys and values are read and written in place."""
+    for number, view in enumerate(views):
+        name, value = f"{('keys', 'values')[number % 2]}{number // 2}", _shared(view)
+        binding.bind_ortvalue_input(name, value)
+        binding.bind_ortvalue_output(f"new_{name}", value)
+
+
+def _shared(array: np.ndarray) -> Any:
+    """An OrtValue over an array's own memory."""
+    import onnxruntime
+
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)

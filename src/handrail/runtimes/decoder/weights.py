@@ -1,0 +1,113 @@
+"""A decoder's weights under names of ours: what a bundle keeps in weights/decoder.safetensors and a graph reads.
+
+Matrices are named by what they do and lie as (out, in). Whole numbers are kept in blocks with a scale each; the table
+of tokens is stored once, also where it is read by rows at the start and multiplied with at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from handrail.runtimes.decoder.shape import Shape, shape_of
+
+BLOCK: Final = 32
+Get = Callable[[str], np.ndarray]
+
+
+def packed(
+    config: Mapping[str, Any], get: Get, names: Iterable[str], bits: int = 8
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Our tensors of a model in Hugging Face's names, rounded to `bits` (8, 4, or 32: as they are), one after another.
+
+    `get` gives a tensor as float32 by its name, `names` are all it has.
+    """
+    shape, known = shape_of(config, "config.json"), frozenset(names)
+    prefix = next((front for front in ("", "transformer.", "model.") if f"{front}{_first(shape)}" in known), "")
+    for name, tensor in _tensors(shape, lambda name: get(f"{prefix}{name}" if f"{prefix}{name}" in known else name)):
+        yield from _rounded(name, tensor, shape, bits)
+
+
+def _first(shape: Shape) -> str:
+    return "wte.weight" if shape.family == "gpt2" else "embed_tokens.weight"
+
+
+def _rounded(name: str, tensor: np.ndarray, shape: Shape, bits: int) -> Iterator[tuple[str, np.ndarray]]:
+    array = np.asarray(tensor, dtype=np.float32)
+    if bits == 32 or array.ndim == 1 or name == "places":
+        yield (name if name.endswith(".b") else f"{name}.w"), np.ascontiguousarray(_laid(name, array))
+    elif name == "table":
+        yield from _blocks("head" if shape.tied else "table", array, 8)
+    else:
+        yield from _blocks(name, array, 8 if name == "head" else bits)
+
+
+def _laid(name: str, array: np.ndarray) -> np.ndarray:
+    """The head is multiplied as (out, in); all others as (in, out)."""
+    return array if array.ndim == 1 or name in ("table", "places", "head") else array.T
+
+
+def _blocks(name: str, weight: np.ndarray, bits: int) -> Iterator[tuple[str, np.ndarray]]:
+    """(out, in) as whole numbers: out × blocks × bytes, and a scale for each block; symmetric about half of the range.
+
+    The number farthest from 0 in a block is met exactly.
+    """
+    rows, inner = weight.shape
+    blocks = -(-inner // BLOCK)
+    padded = np.zeros((rows, blocks * BLOCK), dtype=np.float32)
+    padded[:, :inner] = weight
+    grouped = padded.reshape(rows, blocks, BLOCK)
+    half = 1 << (bits - 1)
+    low, high = grouped.min(axis=-1), grouped.max(axis=-1)
+    scales = np.where(high > -low, high, low) / np.float32(-half)
+    scales[scales == 0] = 1
+    values = np.clip(np.rint(grouped / scales[..., None]) + half, 0, 2 * half - 1).astype(np.uint8)
+    if bits == 4:
+        values = values[..., 0::2] | (values[..., 1::2] << 4)
+    yield f"{name}.q{bits}", values
+    yield f"{name}.s", scales
+
+
+def _tensors(shape: Shape, get: Get) -> Iterator[tuple[str, np.ndarray]]:
+    """Our names with their tensors, (out, in), from a reader of Hugging Face's names."""
+    return _gpt2(shape, get) if shape.family == "gpt2" else _llama(shape, get)
+
+
+def _gpt2(shape: Shape, get: Get) -> Iterator[tuple[str, np.ndarray]]:
+    yield "table", get("wte.weight")
+    yield "places", get("wpe.weight")
+    named = {"qkv": "attn.c_attn", "out": "attn.c_proj", "up": "mlp.c_fc", "down": "mlp.c_proj"}
+    for layer in range(shape.layers):
+        for norm in (1, 2):
+            yield f"layer{layer}.norm{norm}", get(f"h.{layer}.ln_{norm}.weight")
+            yield f"layer{layer}.norm{norm}.b", get(f"h.{layer}.ln_{norm}.bias")
+        for ours, theirs in named.items():
+            yield f"layer{layer}.{ours}", get(f"h.{layer}.{theirs}.weight").T
+            yield f"layer{layer}.{ours}.b", get(f"h.{layer}.{theirs}.bias")
+    yield "norm", get("ln_f.weight")
+    yield "norm.b", get("ln_f.bias")
+    if not shape.tied:
+        yield "head", get("lm_head.weight")
+
+
+def _llama(shape: Shape, get: Get) -> Iterator[tuple[str, np.ndarray]]:
+    yield "table", get("embed_tokens.weight")
+    for layer in range(shape.layers):
+        theirs, ours = f"layers.{layer}", f"layer{layer}"
+        yield f"{ours}.norm1", get(f"{theirs}.input_layernorm.weight")
+        yield f"{ours}.norm2", get(f"{theirs}.post_attention_layernorm.weight")
+        parts = [f"{theirs}.self_attn.{part}_proj" for part in "qkv"]
+        yield f"{ours}.qkv", np.concatenate([get(f"{part}.weight") for part in parts])
+        if shape.bias:
+            yield f"{ours}.qkv.b", np.concatenate([get(f"{part}.bias") for part in parts])
+        if shape.norms:
+            yield f"{ours}.query_norm", get(f"{theirs}.self_attn.q_norm.weight")
+            yield f"{ours}.key_norm", get(f"{theirs}.self_attn.k_norm.weight")
+        yield f"{ours}.out", get(f"{theirs}.self_attn.o_proj.weight")
+        yield f"{ours}.up", np.concatenate([get(f"{theirs}.mlp.{part}_proj.weight") for part in ("gate", "up")])
+        yield f"{ours}.down", get(f"{theirs}.mlp.down_proj.weight")
+    yield "norm", get("norm.weight")
+    if not shape.tied:
+        yield "head", get("lm_head.weight")
