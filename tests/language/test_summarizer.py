@@ -117,7 +117,7 @@ def test_the_bend_is_where_more_groups_stop_helping() -> None:
 
 
 def test_a_very_long_text_is_summarised_in_parts(model: handrail.Summarizer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("handrail.language.summarizer.MOST_DISTANCES", 50)
+    monkeypatch.setattr("handrail.language.extracts.MOST_DISTANCES", 50)
     text = " ".join(f"This is sentence number {number} of a text that goes on for long." for number in range(120))
     found = model(text, ratio=0.25, return_as_list=True)
     assert len(found) == 1 + int(119 * 0.25)

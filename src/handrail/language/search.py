@@ -18,8 +18,8 @@ from handrail.core.signature import Output, Signature
 from handrail.language.documents import documents_of
 from handrail.language.embedder import BASE, processors
 from handrail.language.encoder import Encoder, Source, encoder, of_bundle, source
+from handrail.language.extracts import whole_number
 from handrail.language.passages import passages
-from handrail.language.summarizer import whole_number
 from handrail.language.texts import text_of, texts_of
 from handrail.model import load
 from handrail.store import Store, check_name, split_reference
