@@ -173,6 +173,6 @@ def _outputs(shape: Shape) -> list[bytes]:
 
 
 def _kept(shape: Shape, prefix: str) -> list[bytes]:
-    sizes = ["rows", shape.key_heads, "window", shape.head_width]
+    sizes: list[wire.Dimension] = ["rows", shape.key_heads, "window", shape.head_width]
     names = (f"{prefix}{part}{layer}" for layer in range(shape.layers) for part in ("keys", "values"))
     return [wire.value(name, wire.FLOAT, sizes) for name in names]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -84,10 +84,10 @@ def open_decoder(
 
     longest = min(window or shape.context, shape.context)
     arrays = dict(tensors)
-    if shape.tied and "head.q8" in arrays:
-        rows, blocks, size = arrays["head.q8"].shape
-        arrays["table.q8"] = arrays["head.q8"].reshape(rows, blocks * size)
-        arrays["table.s"] = arrays["head.s"]
+    table = "head" if shape.tied else "table"
+    if f"{table}.q8" in arrays:
+        arrays["table.s"] = arrays[f"{table}.s"]
+        arrays["table.q8"] = arrays[f"{table}.q8"].reshape(len(arrays["table.s"]), -1)
     if shape.rope:
         arrays["rotary.cos"], arrays["rotary.sin"] = rotations(shape, longest)
     stored = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
@@ -136,7 +136,7 @@ class _Step:
 
     def __init__(self, shape: Shape, session: Any, arena: _Arena, rows: int) -> None:
         self._session = session
-        self._given = {
+        self._given: dict[str, np.ndarray] = {
             "tokens": np.zeros((rows, 1), np.int64),
             "before": np.zeros(rows, np.int32),
             "total": np.zeros((), np.int32),
