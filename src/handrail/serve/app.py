@@ -20,6 +20,7 @@ from handrail.serve.formats.call import Call
 from handrail.serve.formats.packed import packed
 from handrail.serve.guard import Guard
 from handrail.serve.http import Later, Request, Response
+from handrail.serve.language import SUMMARIES, search_routes, summary_routes
 from handrail.serve.limits import Limits, Refused, check_host, check_origin, timeout_of
 from handrail.serve.metrics import written
 from handrail.serve.openapi import openapi
@@ -40,7 +41,7 @@ log = logging.getLogger("handrail.serve")
 HTML: Final = b"text/html; charset=utf-8"
 TEXT: Final = b"text/plain; charset=utf-8"
 SOON: Final = (b"retry-after", b"1")
-RESERVED: Final = ("docs", "healthz", "readyz", "metrics", "openapi.json", "v1", "v2")
+RESERVED: Final = ("docs", "healthz", "readyz", "metrics", "openapi.json", "v1", "v2", *SUMMARIES)
 # Answers to more rows than this are written beside the event loop: it takes milliseconds.
 MAX_ROWS_WRITTEN_HERE: Final = 500
 
@@ -153,6 +154,8 @@ class App:
             **open_inference_routes(self.apis, self.predict),
             **tensorflow_serving_routes(self.apis, self.predict),
             **openai_routes(self.apis, self.predict),
+            **search_routes(self.apis, self.predict),
+            **summary_routes(self.apis, self.predict),
         }
 
     def described(self, name: str) -> Endpoint:
@@ -166,16 +169,16 @@ class App:
 
         return predict
 
-    def predict(self, request: Request, version: Version, read: Reading) -> Later:
+    def predict(self, request: Request, version: Version, read: Reading, *, slow: bool = False) -> Later:
         """The answers of a version to what `read` finds in the request; counted, whatever becomes of it."""
         metrics, limits = version.metrics, version.limits or self.limits
         if version.copy is not None:
             version.copy(request, read)
         try:
             timeout_s = timeout_of(request.headers, limits)
-            if len(request.body) > limits.large_body_bytes or is_packed(request.headers):
+            if slow or len(request.body) > limits.large_body_bytes or is_packed(request.headers):
                 # Read beside the event loop, so that short requests pass meanwhile.
-                work = asyncio.ensure_future(_read_aside(request, version, read, limits, timeout_s))
+                work = asyncio.ensure_future(_read_aside(request, version, read, limits, timeout_s, slow))
                 later = Later(work, lambda done: self._finish(request, version, None, done))
             else:
                 call = read(request, version, limits)
@@ -303,21 +306,25 @@ def _submitted(version: Version, call: Call, timeout_s: float) -> asyncio.Future
     return version.batcher.submit(call.values, timeout_s=timeout_s)
 
 
-async def _read_aside(request: Request, version: Version, read: Reading, limits: Limits, timeout_s: float) -> Response:
+async def _read_aside(
+    request: Request, version: Version, read: Reading, limits: Limits, timeout_s: float, slow: bool
+) -> Response:
     def unpacked_and_read() -> Call:
         if is_packed(request.headers):
             request.body = unpacked(request.body, request.headers, limits)
         return read(request, version, limits)
 
     call = await asyncio.to_thread(unpacked_and_read)
-    return await _written(request, version, call, _submitted(version, call, timeout_s))
+    return await _written(request, version, call, _submitted(version, call, timeout_s), slow=slow)
 
 
-async def _written(request: Request, version: Version, call: Call, future: asyncio.Future[list[bytes]]) -> Response:
+async def _written(
+    request: Request, version: Version, call: Call, future: asyncio.Future[list[bytes]], *, slow: bool = False
+) -> Response:
     answers, headers = await future, request.headers
     if version.watch is not None:
         version.watch(request, call, answers)
-    if len(answers) > MAX_ROWS_WRITTEN_HERE:
+    if slow or len(answers) > MAX_ROWS_WRITTEN_HERE:
         return await asyncio.to_thread(lambda: packed(call.write(answers), headers))
     return packed(call.write(answers), headers)
 

@@ -1,44 +1,47 @@
-"""The routes of what is done with texts: /summarize_by_ratio, /summarize_by_sentence, and /NAME/search."""
+"""The routes of what is done with texts: /summarize, /summarize_by_ratio, /summarize_by_sentence, and /NAME/search."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import orjson
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.field import described
 from handrail.core.signature import Signature
+from handrail.language.extracts import chosen, fitting, wish_of
 from handrail.serve.api import Api, Version
-from handrail.serve.exchange import Later, Request, Response
+from handrail.serve.exchange import Headers, Later, Request, Response
 from handrail.serve.formats import json, summaries
 from handrail.serve.formats.call import Call
 from handrail.serve.formats.summaries import Asked
+from handrail.serve.formats.tensors import answers_from
 from handrail.serve.limits import Limits
 from handrail.serve.routes import Endpoint, Predict, Route
 
-SEARCH: Final = "search"
+SEARCH, EMBEDDING = "search", "embedding"
 NAMES: Final = ("question", "k")
 COUNT: Final = 5
-# Carries out what is asked, later, beside the event loop; writes the response when the summary is there.
-Summarise = Callable[[Request, Asked, Callable[[str], Response]], Later]
+SUMMARIES: Final[dict[str, Callable[[bytes, Headers, bytes], Asked]]] = {
+    "summarize": summaries.either,
+    "summarize_by_ratio": summaries.by_ratio,
+    "summarize_by_sentence": summaries.by_sentence,
+}
 
 
-def summary_routes(summarise: Summarise) -> dict[str, Route]:
-    """The two routes of Bert Extractive Summarizer's server, with its options."""
-
-    def by_ratio(request: Request) -> Later:
-        return summarise(request, summaries.by_ratio(request.body, request.headers, request.query), summaries.written)
-
-    def by_sentence(request: Request) -> Later:
-        asked = summaries.by_sentence(request.body, request.headers, request.query)
-        return summarise(request, asked, summaries.written)
-
-    return {
-        "/summarize_by_ratio": Route("caller", {"POST": by_ratio}),
-        "/summarize_by_sentence": Route("caller", {"POST": by_sentence}),
-    }
+def summary_routes(apis: Mapping[str, Api], predict: Predict) -> dict[str, Route]:
+    """The two routes of Bert Extractive Summarizer's server, and the one of its guide, for the first model that turns
+    texts into vectors; /NAME/summarize for every one."""
+    table: dict[str, Route] = {}
+    for name, api in apis.items():
+        if api.current.model.manifest.task != EMBEDDING:
+            continue
+        table[f"/{name}/summarize"] = _summarising(api, predict, summaries.either)
+        for path, asked in SUMMARIES.items():
+            table.setdefault(f"/{path}", _summarising(api, predict, asked))
+    return table
 
 
 def search_routes(apis: Mapping[str, Api], predict: Predict) -> dict[str, Route]:
@@ -68,7 +71,33 @@ def call_of(body: bytes, signature: Signature, check: Callable[[Sequence[Any]], 
     return Call(check([row]), lambda answers: _written(answers, count))
 
 
+def summary_call(asked: Asked, version: Version, limits: Limits) -> Call:
+    """The sentences of a text as rows, and the summary made of those that their vectors choose."""
+    wish = wish_of(**asked.options)
+    kept = fitting(asked.text, wish, asked.language)
+    if len(kept) > limits.max_rows:
+        problem = f"the text has {len(kept):,} sentences, and {limits.max_rows:,} may be sent"
+        raise HandrailError("too_large", problem, "send a part of it at a time")
+
+    def write(answers: Sequence[bytes]) -> Response:
+        vectors = np.array([answer["vector"] for answer in answers_from(answers)], np.float32)
+        return summaries.written(" ".join(kept[place] for place in chosen(vectors, wish)))
+
+    return Call(version.check(kept), write)
+
+
 SAMPLE: Final = 'send {"question": "…", "k": 5}'
+
+
+def _summarising(api: Api, predict: Predict, asked: Callable[[bytes, Headers, bytes], Asked]) -> Route:
+    def read(request: Request, version: Version, limits: Limits) -> Call:
+        return summary_call(asked(request.body, request.headers, request.query), version, limits)
+
+    def summarise(request: Request) -> Later:
+        # Cutting a text into sentences and grouping them takes longer than the event loop may be held.
+        return predict(request, api.chosen(None, request), read, slow=True)
+
+    return Route("caller", {"POST": summarise}, of=api.name)
 
 
 def _searching(api: Api, predict: Predict) -> Endpoint:

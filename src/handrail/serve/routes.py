@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -24,19 +24,26 @@ from handrail.store import Store
 Endpoint = Callable[[Request], Response | Later]
 # Reads a request for one version of a model: what it asks, and how that is written. May raise as an endpoint may.
 Reading = Callable[[Request, Version, Limits], Call]
-Predict = Callable[[Request, Version, Reading], Later]
 # A path that names a version: the path without it, and which one.
 VERSIONED: Final = re.compile(r"(/v[12]/models/[^/:]+)/(versions|labels)/([^/:]+)((?:[/:][a-z]+)?)")
+
+
+class Predict(Protocol):
+    """The answers of a version to what `read` finds in a request. `slow`: reading and writing take long, so both are
+    done beside the event loop."""
+
+    def __call__(self, request: Request, version: Version, read: Reading, *, slow: bool = False) -> Later: ...
 
 
 @dataclass(frozen=True)
 class Route:
     """What may be done at a path, and who may: "anyone" (health), "reader", or "caller" (predictions). `guard` asks for
-    keys of its own there (None: as everywhere)."""
+    keys of its own there (None: as everywhere). `of`: the API whose route it is, where the path does not say so."""
 
     policy: str
     methods: Mapping[str, Endpoint]
     guard: Guard | None = None
+    of: str = ""
 
 
 def route_of(routes: Mapping[str, Route], path: str) -> Route | None:

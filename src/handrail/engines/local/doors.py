@@ -84,10 +84,14 @@ class Doors:
                 guard.look()
 
     def _guarded(self, name: str, keys: Path, routes: Mapping[str, Route]) -> dict[str, Route]:
-        """The routes of an API with keys of its own, wherever its name stands in the path."""
+        """The routes of an API with keys of its own: its name stands in the path, or they are its alone."""
         guard = self._guards.setdefault((name, keys), Guard(keys, asks=True))
         names = re.compile(rf"/(v[12]/models/)?{re.escape(name)}([/:].*)?")
-        return {path: replace(route, guard=guard) for path, route in routes.items() if names.fullmatch(path)}
+        return {
+            path: replace(route, guard=guard)
+            for path, route in routes.items()
+            if route.of == name or names.fullmatch(path)
+        }
 
     def _or_later(self, name: str, route: Route) -> Route:
         """The same, for clients who would rather be answered later, too."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -10,39 +11,49 @@ from urllib.parse import parse_qsl
 import orjson
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.language.sentences import LANGUAGE
 from handrail.serve.exchange import Headers, Response
 from handrail.serve.limits import Refused
 
-LENGTHS: Final = ("min_length", "max_length")
+MORE: Final = ("min_length", "max_length", "language")
 MOST: Final = 1_000_000
 # The ancestor's server has these of its own where a request names none.
-DEFAULTS: Final[dict[str, Any]] = {"min_length": 25, "max_length": 500}
+DEFAULTS: Final[dict[str, Any]] = {"ratio": 0.2, "min_length": 25, "max_length": 500}
 KINDS: Final = (b"", b"text/plain", b"application/octet-stream", b"application/x-www-form-urlencoded")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A text to be summarised, and options as `Summarizer` takes them."""
+    """A text to be summarised, options as `Summarizer` takes them, the language that says where its sentences end."""
 
     text: str
     options: dict[str, Any] = field(default_factory=dict)
+    language: str = "en"
 
 
 def by_ratio(body: bytes, headers: Headers, query: bytes) -> Asked:
     """What a request to /summarize_by_ratio asks. Raises HandrailError or Refused that says what is off."""
-    options = _options(query, ("ratio", *LENGTHS))
-    return Asked(_text(body, headers), {"ratio": 0.2, **DEFAULTS, **options})
+    return _asked(body, headers, _options(query, ("ratio", *MORE)))
 
 
 def by_sentence(body: bytes, headers: Headers, query: bytes) -> Asked:
     """What a request to /summarize_by_sentence asks; alike."""
-    options = _options(query, ("num_sentences", *LENGTHS))
-    return Asked(_text(body, headers), {"num_sentences": 5, **DEFAULTS, **options})
+    return _asked(body, headers, {"num_sentences": 5, **_options(query, ("num_sentences", *MORE))})
+
+
+def either(body: bytes, headers: Headers, query: bytes) -> Asked:
+    """What a request to /summarize asks: a share of the sentences, or their number, which wins."""
+    return _asked(body, headers, _options(query, ("ratio", "num_sentences", *MORE)))
 
 
 def written(summary: str) -> Response:
     """The answer."""
     return Response(orjson.dumps({"summary": summary}))
+
+
+def _asked(body: bytes, headers: Headers, options: dict[str, Any]) -> Asked:
+    language = options.pop("language", "en")
+    return Asked(_text(body, headers), {**DEFAULTS, **options}, language)
 
 
 def _options(query: bytes, known: tuple[str, ...]) -> dict[str, Any]:
@@ -55,15 +66,22 @@ def _options(query: bytes, known: tuple[str, ...]) -> dict[str, Any]:
         if name not in known:
             mend = did_you_mean(name, known).strip() or f"options are {listed(known)}"
             raise HandrailError("usage", f"no option is called '{name[:60]}'", mend)
-        given[name] = _ratio(value) if name == "ratio" else _whole(name, value)
+        given[name] = _READ.get(name, _whole)(name, value)
     return given
 
 
-def _ratio(value: str) -> float:
+def _ratio(name: str, value: str) -> float:
     if re.fullmatch(r"(?:0?\.\d{1,9}|1(?:\.0{1,9})?)", value, re.ASCII) is None or not float(value) > 0:
-        problem = f"ratio: expected more than 0 and up to 1, received '{value[:60]}'"
-        raise HandrailError("usage", problem, "ratio=0.2", field="ratio")
+        problem = f"{name}: expected more than 0 and up to 1, received '{value[:60]}'"
+        raise HandrailError("usage", problem, f"{name}=0.2", field=name)
     return float(value)
+
+
+def _language(name: str, value: str) -> str:
+    if LANGUAGE.fullmatch(value) is None:
+        problem = f"{name}: expected a code such as en or de, received '{value[:60]}'"
+        raise HandrailError("usage", problem, f"{name}=de", field=name)
+    return value
 
 
 def _whole(name: str, value: str) -> int:
@@ -72,6 +90,9 @@ def _whole(name: str, value: str) -> int:
         problem = f"{name}: expected a whole number from {least} to {MOST:,}, received '{value[:60]}'"
         raise HandrailError("usage", problem, f"{name}=3", field=name)
     return int(value)
+
+
+_READ: Final[dict[str, Callable[[str, str], Any]]] = {"ratio": _ratio, "language": _language}
 
 
 def _text(body: bytes, headers: Headers) -> str:
