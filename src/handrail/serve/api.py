@@ -13,6 +13,7 @@ from handrail.model import Model
 from handrail.serve.batcher import Batcher
 from handrail.serve.formats.call import Call
 from handrail.serve.formats.rows import Check, compiled
+from handrail.serve.guard import Guard
 from handrail.serve.http import Request
 from handrail.serve.limits import Limits
 from handrail.serve.metrics import Metrics, Seen
@@ -67,26 +68,31 @@ class Version:
         """What a program may want to know of the model."""
         signature = self.signature.as_dict()
         inputs = [{**field, "choices": list(field["choices"])} for field in signature["inputs"]]
+        manifest = self.model.manifest
         return {
             "name": self.name,
             "version": self.model.version,
-            "task": self.model.manifest.task,
+            "task": manifest.task,
             "predict": f"/{self.name}/predict",
             "report": f"/{self.name}/report",
             "inputs": inputs,
             "ignored": list(signature["ignored"]),
             "output": {**signature["output"], "labels": list(signature["output"]["labels"])},
             "examples": self.model.examples,
+            # How many passages a search gives at most.
+            **({"matches": manifest.encode.get("matches", 1)} if manifest.task == "search" else {}),
         }
 
 
 class Api:
-    """A name and its versions. `current` answers when no version is asked for, unless `choose` says otherwise."""
+    """A name and its versions. `current` answers when no version is asked for, unless `choose` says otherwise. `guard`
+    asks for keys of its own where only the body of a request says that it is for this API (None: as everywhere)."""
 
     def __init__(self, versions: Iterable[Version]) -> None:
         self.versions = {version.number: version for version in versions}
         self.current = next(reversed(self.versions.values()))
         self.choose: Choose | None = None
+        self.guard: Guard | None = None
 
     @property
     def name(self) -> str:
@@ -107,6 +113,11 @@ class Api:
             served = f"served is {listed(numbered)}" if numbered else "it has no number"
             raise HandrailError("not_found", f"version '{number[:40]}' of {self.name} is not served", served)
         return found
+
+    def admit(self, request: Request) -> None:
+        """Raises Refused where this API asks for another key than the request shows."""
+        if self.guard is not None:
+            self.guard.admit(request, "caller")
 
     def switch(self, version: Version) -> Version:
         """Makes a version that is ready the current one. Gives the one before, which may be drained and closed."""

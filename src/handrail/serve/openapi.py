@@ -11,6 +11,7 @@ from handrail.serve.formats import csv
 from handrail.serve.formats.native import kinds_read
 from handrail.serve.formats.openai import embeds
 from handrail.serve.limits import Limits
+from handrail.serve.openapi_language import search_paths, summary_paths
 from handrail.serve.openapi_parts import (
     BYTES,
     ERROR_SCHEMA,
@@ -50,7 +51,7 @@ def openapi(models: Sequence[Json], limits: Limits | None = None, *, asks: bool 
         signature = signature_from(model)
         paths |= _paths(model, signature)
         embedding += [model["name"]] if embeds(signature) else []
-    paths |= {**_server_paths(), **open_inference_server(), **openai_paths(embedding)}
+    paths |= {**_server_paths(), **summary_paths(models), **open_inference_server(), **openai_paths(embedding)}
     for path, item in paths.items():
         for verb, operation in item.items():
             operation["operationId"] = f"{verb}{path.replace('/', '_').replace(':', '_')}"
@@ -86,6 +87,7 @@ def _paths(model: Json, signature: Signature) -> Json:
     row = _named(model["name"], "row")
     return {
         **_own_paths(model, signature),
+        **search_paths(model),
         **open_inference_paths(model, signature),
         **tensorflow_serving_paths(model, signature, row),
     }

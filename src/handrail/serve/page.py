@@ -56,7 +56,8 @@ def index_page(models: Sequence[Json]) -> bytes:
 
 def model_page(model: Json, signature: Signature) -> bytes:
     """A form drawn from the signature, examples one click away, the answer, and how to ask from a program."""
-    name, output = escape(model["name"]), escape(model["output"]["name"])
+    name, path, act = escape(model["name"]), escape(_way(model)), "Search" if _searches(model) else "Predict"
+    sample = json.dumps({"question": "…", "k": 5}, ensure_ascii=False) if _searches(model) else signature.sample_text()
     version = f" <span class=soft>version {model['version']}</span>" if model["version"] is not None else ""
     fields = "".join(_input(field, place) for place, field in enumerate(signature.inputs))
     # What came as vectors from elsewhere was not measured here, and its answers have no parts to explain.
@@ -64,17 +65,17 @@ def model_page(model: Json, signature: Signature) -> bytes:
     report = "" if vectors else f'<a href="/{name}/report">Report: how good it is</a>'
     hidden = " hidden" if vectors else ""
     body = f"""<nav><a href="/">All models</a>{report}{_links(name)}</nav>
-<h1>{name}{version}</h1><p class=soft>Predicts <b>{output}</b>{_of_what(model)}.</p>
+<h1>{name}{version}</h1><p class=soft>{_purpose(model)}</p>
 <noscript><p class=error>The form needs JavaScript; the requests below do not.</p></noscript>
 <div class=columns><div><section class=card><h2>Try it</h2>{_examples(model)}
 <form id=form autocomplete=off novalidate><div class=fields>{fields}</div>
-<div class=act><button class=main>Predict</button>
+<div class=act><button class=main>{act}</button>
 <button type=button id=explain{hidden}>Predict and explain</button></div>
 </form></section></div>
 <div class=side><section class=card aria-live=polite><h2>Answer</h2>
 <div id=answer><p class=soft>Fill the form, or press an example.</p></div></section>
 <section class=card><h2>From a program</h2><p class="soft small">The same row, asked from elsewhere.</p>
-<pre id=curl>curl -H 'content-type: application/json' -d '{escape(signature.sample_text())}' …/{name}/predict</pre>
+<pre id=curl>curl -H 'content-type: application/json' -d '{escape(sample)}' …{path}</pre>
 <pre id=python></pre></section></div></div>
 <script type="application/json" id=model>{_inert(model)}</script><script>{JS}</script>"""
     return _page(model["name"], body)
@@ -114,10 +115,26 @@ def _card(model: Json) -> str:
     report = "" if model["output"]["kind"] == "vector" else f' · <a href="/{name}/report">Report</a>'
     return (
         f'<section class=card><h2><a href="/{name}#try">{name}</a>{version}</h2>'
-        f"<p>Predicts <b>{escape(model['output']['name'])}</b>{_of_what(model)}.</p>"
+        f"<p>{_purpose(model)}</p>"
         f'<p class=small><a href="/{name}">Try it</a>{report} · '
-        f"<code>POST /{name}/predict</code></p></section>"
+        f"<code>POST {escape(_way(model))}</code></p></section>"
     )
+
+
+def _searches(model: Json) -> bool:
+    return bool(model["task"] == "search")
+
+
+def _way(model: Json) -> str:
+    """The path that a person asks first."""
+    return f"/{model['name']}/search" if _searches(model) else str(model["predict"])
+
+
+def _purpose(model: Json) -> str:
+    """What the model is for, in a sentence."""
+    if _searches(model):
+        return "Finds the passages that mean most nearly what a question asks."
+    return f"Predicts <b>{escape(model['output']['name'])}</b>{_of_what(model)}."
 
 
 def _of_what(model: Json) -> str:

@@ -119,6 +119,7 @@ def openai_routes(apis: Mapping[str, Api], predict: Predict) -> dict[str, Route]
             return openai.call_of(asked, version, limits)
 
         named = openai.chosen(asked, apis.values())
+        apis[named.name].admit(request)
         return predict(request, apis[named.name].chosen(None, request), read)
 
     def models(request: Request) -> Response:

@@ -16,6 +16,18 @@ SPECIAL: Final = re.compile(r"[\\^$.|?*+()\[\]{}/]")
 SHARE: Final[Json] = {"type": "number", "minimum": 0, "maximum": 1}
 TEXT: Final[Json] = {"type": "string"}
 NUMBER: Final[Json] = {"type": "number"}
+# What a question finds, best first.
+MATCHES: Final[Json] = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "text": TEXT, "score": NUMBER, "document": TEXT, "start": {"type": "integer"},
+            "metadata": {"type": "object"},
+        },
+        "required": ["text", "score", "document", "start", "metadata"],
+    },
+}  # fmt: skip
 
 
 def row_schema(model: Json) -> Json:
@@ -90,7 +102,7 @@ def field_schema(field: Json) -> Json:
 
 def answer_schema(model: Json) -> Json:
     """One answer; `explanation` is there where it was asked for."""
-    properties = _answer_parts(model["output"])
+    properties = _answer_parts(model["output"]) | ({"matches": MATCHES} if "matches" in model else {})
     explanation = {"explanation": _EXPLANATION} if is_explained(model) else {}
     return {"type": "object", "properties": {**properties, **explanation}, "required": list(properties)}
 

@@ -72,8 +72,11 @@ class Doors:
             table[path] = route if before is None else Route(route.policy, {**before.methods, **route.methods})
         table |= watching_routes(watched, self._limits, aside)
         for one in running:
-            if one.spec.keys is not None:
-                table |= self._guarded(one.name, Path(one.spec.keys), {**app.routes, **table})
+            guard = None if one.spec.keys is None else self._guard(one.name, Path(one.spec.keys))
+            if one.api is not None:
+                one.api.guard = guard
+            if guard is not None:
+                table |= _guarded(one.name, guard, {**app.routes, **table})
         return table
 
     async def look(self) -> None:
@@ -83,15 +86,8 @@ class Doors:
             for guard in self._guards.values():
                 guard.look()
 
-    def _guarded(self, name: str, keys: Path, routes: Mapping[str, Route]) -> dict[str, Route]:
-        """The routes of an API with keys of its own: its name stands in the path, or they are its alone."""
-        guard = self._guards.setdefault((name, keys), Guard(keys, asks=True))
-        names = re.compile(rf"/(v[12]/models/)?{re.escape(name)}([/:].*)?")
-        return {
-            path: replace(route, guard=guard)
-            for path, route in routes.items()
-            if route.of == name or names.fullmatch(path)
-        }
+    def _guard(self, name: str, keys: Path) -> Guard:
+        return self._guards.setdefault((name, keys), Guard(keys, asks=True))
 
     def _or_later(self, name: str, route: Route) -> Route:
         """The same, for clients who would rather be answered later, too."""
@@ -162,6 +158,14 @@ def splitting(running: Running, app: App) -> Endpoint:
         return _asked(app, name, request)
 
     return ask
+
+
+def _guarded(name: str, guard: Guard, routes: Mapping[str, Route]) -> dict[str, Route]:
+    """The routes of an API with keys of its own: its name stands in the path, or they are its alone."""
+    names = re.compile(rf"/(v[12]/models/)?{re.escape(name)}([/:].*)?")
+    return {
+        path: replace(route, guard=guard) for path, route in routes.items() if route.of == name or names.fullmatch(path)
+    }
 
 
 def _asked(app: App, name: str, request: Request) -> Response | Later:

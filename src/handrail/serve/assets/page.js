@@ -65,7 +65,9 @@ function bars(shares, chosen) {
 
 function draw(found) {
   answer.replaceChildren();
-  if ("vector" in found) {
+  if ("matches" in found) {
+    answer.append(matches(found.matches));
+  } else if ("vector" in found) {
     answer.append(make("p", found.vector.map(shown).join(", "), "soft"));
   } else if ("value" in found) {
     answer.append(make("p", shown(found.value), "headline number"));
@@ -78,6 +80,16 @@ function draw(found) {
     if (found.probabilities) answer.append(bars(found.probabilities, chosen));
   }
   if (found.explanation) answer.append(explained(found.explanation));
+}
+
+function matches(found) {
+  const list = make("ol", undefined, "matches");
+  for (const match of found) {
+    const item = make("li");
+    item.append(make("p", match.text), make("p", match.score.toFixed(2) + " · " + match.document, "soft small number"));
+    list.append(item);
+  }
+  return found.length ? list : make("p", "nothing was found", "soft");
 }
 
 function explained(explanation) {
@@ -116,12 +128,20 @@ function shownKey() {
   }
 }
 
+// What is asked, and where: a search is asked a question, everything else a row.
+const searches = model.task === "search";
+const path = searches ? "/" + model.name + "/search" : model.predict;
+
+function body() {
+  return JSON.stringify(searches ? { question: inputs[0].value, k: 5 } : row());
+}
+
 async function ask(explain) {
   for (const input of inputs) input.classList.remove("wrong");
   const started = performance.now();
   try {
-    const response = await fetch(model.predict + (explain ? "?explain=true" : ""), {
-      method: "POST", headers: { "content-type": "application/json", ...shownKey() }, body: JSON.stringify(row()),
+    const response = await fetch(path + (explain ? "?explain=true" : ""), {
+      method: "POST", headers: { "content-type": "application/json", ...shownKey() }, body: body(),
     });
     const found = await response.json();
     if (!response.ok) return refuse(found.error);
@@ -133,8 +153,8 @@ async function ask(explain) {
 }
 
 function snippets() {
-  const address = location.origin + model.predict;
-  const text = JSON.stringify(row());
+  const address = location.origin + path;
+  const text = body();
   // The key itself is never shown: pages are photographed.
   const asks = Boolean(shownKey().authorization);
   document.getElementById("curl").textContent =

@@ -19,6 +19,7 @@ MORE: Final = ("min_length", "max_length", "language")
 MOST: Final = 1_000_000
 # The ancestor's server has these of its own where a request names none.
 DEFAULTS: Final[dict[str, Any]] = {"ratio": 0.2, "min_length": 25, "max_length": 500}
+NUMBER: Final = re.compile(r"(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][+-]?\d{1,3})?", re.ASCII)
 KINDS: Final = (b"", b"text/plain", b"application/octet-stream", b"application/x-www-form-urlencoded")
 
 
@@ -71,7 +72,7 @@ def _options(query: bytes, known: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _ratio(name: str, value: str) -> float:
-    if re.fullmatch(r"(?:0?\.\d{1,9}|1(?:\.0{1,9})?)", value, re.ASCII) is None or not float(value) > 0:
+    if NUMBER.fullmatch(value) is None or not 0 < float(value) <= 1:
         problem = f"{name}: expected more than 0 and up to 1, received '{value[:60]}'"
         raise HandrailError("usage", problem, f"{name}=0.2", field=name)
     return float(value)
