@@ -94,7 +94,7 @@ def _as_written(content: bytes, name: str, header: bool | None, separator: str |
 
 def content_of(path: Path) -> bytes:
     """The bytes of a plain file. Refuses, without waiting, what is none, what does not fit, what changed meanwhile."""
-    descriptor = _opened(path)
+    descriptor = open_plain(path)
     with os.fdopen(descriptor, "rb") as file:
         before = os.fstat(descriptor)
         sample = file.read(SAMPLE_BYTES)
@@ -108,7 +108,8 @@ def content_of(path: Path) -> bytes:
     return content
 
 
-def _opened(path: Path) -> int:
+def open_plain(path: Path) -> int:
+    """A descriptor of a plain file, to read from. Raises HandrailError, without waiting, for what is none."""
     where = str(path)
     try:
         # Without O_NONBLOCK a named pipe that nobody writes to would keep us waiting for ever.
