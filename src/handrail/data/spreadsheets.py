@@ -46,6 +46,25 @@ def read_spreadsheet(content: bytes, where: str, header: bool | None = None) -> 
 
 def read_parquet(content: bytes, where: str) -> Table:
     """All row groups of a Parquet file."""
+    names, cells = _parquet_cells(content, where)
+    notes: list[str] = []
+    names = repaired_names(names, notes)
+    for name, values in zip(names, cells, strict=True):
+        _refuse_nested(name, values, where)
+    columns = {name: [plain(value) for value in values] for name, values in zip(names, cells, strict=True)}
+    lists = tuple(
+        name for name, values in zip(names, cells, strict=True) if any(isinstance(one, list) for one in values)
+    )
+    return Table(columns, where, tuple(notes), lists=lists)
+
+
+def parquet_rows(content: bytes, where: str) -> list[dict[str, Any]]:
+    """The rows of a Parquet file as they are, nested values too."""
+    names, cells = _parquet_cells(content, where)
+    return [dict(zip(names, row, strict=True)) for row in zip(*cells, strict=True)]
+
+
+def _parquet_cells(content: bytes, where: str) -> tuple[list[str], list[list[Any]]]:
     library = _library("pyarrow.parquet", "parquet", where)
     try:
         file = library.ParquetFile(io.BytesIO(content))
@@ -61,15 +80,7 @@ def read_parquet(content: bytes, where: str) -> Table:
         raise _not_parquet(error, where) from error
     if not cells or not cells[0]:
         raise HandrailError("data", "no rows", "give at least 10 rows", where=where)
-    notes: list[str] = []
-    names = repaired_names(table.column_names, notes)
-    for name, values in zip(names, cells, strict=True):
-        _refuse_nested(name, values, where)
-    columns = {name: [plain(value) for value in values] for name, values in zip(names, cells, strict=True)}
-    lists = tuple(
-        name for name, values in zip(names, cells, strict=True) if any(isinstance(one, list) for one in values)
-    )
-    return Table(columns, where, tuple(notes), lists=lists)
+    return table.column_names, cells
 
 
 def _refuse_nested(name: str, values: list[Any], where: str) -> None:

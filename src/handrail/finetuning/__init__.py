@@ -1,1 +1,1 @@
-"""Teaches a language model the words of somebody's own texts."""
+"""Fine-tuning: a model that writes, taught to write like some text, or to answer like some conversations."""
