@@ -76,11 +76,11 @@ class App:
         self.guard = guard or Guard()
         self._more = more
         self.routes: Mapping[str, Route] = {}
+        self._pages: dict[str, tuple[tuple[object, ...], Response]] = {}
         self.changed()
         self._access_log = access_log
         self._tracing = tracing
         self._hosts: set[bytes | None] = set()
-        self._pages: dict[str, tuple[tuple[object, ...], Response]] = {}
 
     def changed(self) -> None:
         """Draws the table of routes anew. Raises HandrailError for a name that cannot be served."""
@@ -89,6 +89,7 @@ class App:
         self.routes = self._table()
         if self._more is not None:
             self.routes = {**self.routes, **self._more()}
+        self._pages.clear()
 
     def admit(self, request: Request) -> Response | None:
         """Whether a request is let in, as far as its head says; the answer to one that is not. Asked once for each
@@ -243,7 +244,8 @@ class App:
 
     def _document(self) -> dict[str, Any]:
         described = [api.current.description for api in self.apis.values()]
-        return openapi(described, self.limits, asks=self.guard.asks)
+        more = {path: route.about for path, route in self.routes.items() if route.about}
+        return openapi(described, self.limits, asks=self.guard.asks, more=more)
 
     def _metrics(self, request: Request) -> Response:
         apis = (*self.apis.values(), *self.coded.values())

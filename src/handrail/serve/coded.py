@@ -17,6 +17,7 @@ from handrail.serve.http import Later, Request, Response
 from handrail.serve.limits import Limits
 from handrail.serve.messages import Header
 from handrail.serve.metrics import Metrics, Seen
+from handrail.serve.openapi_engine import code_asked, code_described
 from handrail.serve.pool import Pool
 from handrail.serve.quantiles import Recent
 from handrail.serve.routes import Predict, Route
@@ -69,8 +70,8 @@ def coded_routes(
     table = {}
     for name, api in apis.items():
         ask = _asking(api, predict, answered, guard)
-        table[f"/{name}"] = Route("caller", {"GET": _describing(api), "POST": ask})
-        table[f"/{name}/predict"] = Route("caller", {"POST": ask})
+        table[f"/{name}"] = Route("caller", {"GET": _describing(api), "POST": ask}, about=code_described(name))
+        table[f"/{name}/predict"] = Route("caller", {"POST": ask}, about=code_asked(name))
     return table
 
 

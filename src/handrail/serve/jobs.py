@@ -31,6 +31,13 @@ from handrail.serve.files import file_answer
 from handrail.serve.formats import json
 from handrail.serve.http import Later, Request, Response
 from handrail.serve.later import digest_of, key_of, later
+from handrail.serve.openapi_engine import (
+    job_looked_at,
+    jobs_taken,
+    promised,
+    request_looked_at,
+    results_fetched,
+)
 from handrail.serve.routes import Endpoint, Route
 
 MOST_BODY_BYTES: Final = 10 * 2**20
@@ -60,14 +67,14 @@ def job_routes(apis: Mapping[str, JobApi], runner: Runner) -> dict[str, Route]:
         if api.target is not None and (api.target.kind == "model" or api.kind == "BatchAPI"):
             table |= _batch_routes(f"/{api.name}/batches", api, runner)
         if api.kind in ("RealtimeAPI", "AsyncAPI", "TrafficSplitter"):
-            table[f"/{api.name}/requests/{ID}"] = Route("caller", {"GET": _request_status(api, runner)})
+            table[f"/{api.name}/requests/{ID}"] = _request_route(api, runner)
         if api.kind == "BatchAPI":
             table |= _batch_routes(f"/{api.name}", api, runner)
         elif api.kind == "TaskAPI":
             table |= _task_routes(api, runner)
         elif api.kind == "AsyncAPI":
-            table[f"/{api.name}"] = Route("caller", {"POST": _promising(api, runner)})
-            table[f"/{api.name}/{ID}"] = Route("caller", {"GET": _request_status(api, runner)})
+            table[f"/{api.name}"] = Route("caller", {"POST": _promising(api, runner)}, about=promised(api.name))
+            table[f"/{api.name}/{ID}"] = _request_route(api, runner)
     return table
 
 
@@ -81,24 +88,32 @@ def _promising(api: JobApi, runner: Runner) -> Endpoint:
     return lambda request: later(request, api.name, runner)
 
 
-def _request_status(api: JobApi, runner: Runner) -> Endpoint:
+def _request_route(api: JobApi, runner: Runner) -> Route:
     def status(request: Request) -> Later:
         found = runner.read(lambda database: requests.status(database, api.name, _id(request)))
         return aside(request, found, _json)
 
-    return status
+    return Route("caller", {"GET": status}, about=request_looked_at(api.name))
 
 
 # Batches.
 
 
 def _batch_routes(path: str, api: JobApi, runner: Runner) -> dict[str, Route]:
-    look, stop = _looking(api, "batch", runner), _stopping(api, "batch", runner)
+    name, look, stop = api.name, _looking(api, "batch", runner), _stopping(api, "batch", runner)
     return {
-        path: Route("caller", {"POST": _submitting(api, runner), "GET": look, "DELETE": stop}),
-        f"{path}/{ID}": Route("caller", {"GET": look, "DELETE": stop}),
-        f"{path}/{ID}/results": Route("caller", {"GET": _downloading(api, runner, dead=False)}),
-        f"{path}/{ID}/dead": Route("caller", {"GET": _downloading(api, runner, dead=True)}),
+        path: Route(
+            "caller", {"POST": _submitting(api, runner), "GET": look, "DELETE": stop}, about=jobs_taken(name, "batch")
+        ),
+        f"{path}/{ID}": Route("caller", {"GET": look, "DELETE": stop}, about=job_looked_at(name, "batch")),
+        f"{path}/{ID}/results": Route(
+            "caller", {"GET": _downloading(api, runner, dead=False)}, about=results_fetched(name, "A batch's answers")
+        ),
+        f"{path}/{ID}/dead": Route(
+            "caller",
+            {"GET": _downloading(api, runner, dead=True)},
+            about=results_fetched(name, "Rows without an answer"),
+        ),
     }
 
 
@@ -235,8 +250,10 @@ async def _read_results(request: Request, api: JobApi, runner: Runner, dead: boo
 def _task_routes(api: JobApi, runner: Runner) -> dict[str, Route]:
     look, stop = _looking(api, "task", runner), _stopping(api, "task", runner)
     return {
-        f"/{api.name}": Route("caller", {"POST": _running(api, runner), "GET": look, "DELETE": stop}),
-        f"/{api.name}/{ID}": Route("caller", {"GET": look, "DELETE": stop}),
+        f"/{api.name}": Route(
+            "caller", {"POST": _running(api, runner), "GET": look, "DELETE": stop}, about=jobs_taken(api.name, "run")
+        ),
+        f"/{api.name}/{ID}": Route("caller", {"GET": look, "DELETE": stop}, about=job_looked_at(api.name, "run")),
     }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from handrail import __version__
@@ -43,8 +44,15 @@ ABOUT: Final = (
 )
 
 
-def openapi(models: Sequence[Json], limits: Limits | None = None, *, asks: bool = False) -> Json:
-    """The document for models as `Version.description` tells of them; `asks`: a key is needed."""
+def openapi(
+    models: Sequence[Json],
+    limits: Limits | None = None,
+    *,
+    asks: bool = False,
+    more: Mapping[str, Mapping[str, Json]] | None = None,
+) -> Json:
+    """The document for models as `Version.description` tells of them; `asks`: a key is needed. `more`: operations of
+    other paths, by path and method."""
     paths: Json = {}
     embedding = []
     for model in models:
@@ -52,9 +60,12 @@ def openapi(models: Sequence[Json], limits: Limits | None = None, *, asks: bool 
         paths |= _paths(model, signature)
         embedding += [model["name"]] if embeds(signature) else []
     paths |= {**_server_paths(), **summary_paths(models), **open_inference_server(), **openai_paths(embedding)}
+    for path, methods in (more or {}).items():
+        told = {method.lower(): dict(operation) for method, operation in methods.items()}
+        paths[path] = {**told, **paths.get(path, {})}
     for path, item in paths.items():
         for verb, operation in item.items():
-            operation["operationId"] = f"{verb}{path.replace('/', '_').replace(':', '_')}"
+            operation["operationId"] = f"{verb}{re.sub('[/:{}]', '_', path)}"
             operation["security"] = [{"key": []}] if asks and operation["tags"] != ["health"] else []
     return {
         "openapi": "3.1.0",

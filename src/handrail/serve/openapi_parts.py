@@ -14,6 +14,7 @@ STATUSES: Final = {
     "404": "No such path, model, version or label",
     "405": "The path has no such method; Allow names those it has",
     "408": "The request did not arrive in time",
+    "409": "It is not done yet, or it is held by somebody else",
     "413": "The body, or the number of rows, is larger than a limit",
     "414": "The address is longer than a limit",
     "415": "A kind of body that is not read",

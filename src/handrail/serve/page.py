@@ -226,9 +226,14 @@ def _operation(document: Json, path: str, verb: str, operation: Json) -> str:
     name = operation["tags"][0]
     row, answer = schemas.get(f"{name}.row", {}), schemas.get(f"{name}.answer", {})
     body = operation.get("requestBody", {}).get("content", {})
-    answers = operation["responses"]["200"].get("content", {})
+    done = operation["responses"].get("200") or operation["responses"]["202"]
+    answers = done.get("content", {})
     tables = _fields("Field", row) + _fields("Answer", answer) if path == f"/{name}/predict" else ""
-    more = ", ".join(status for status in sorted(operation["responses"]) if status not in ("200", *ALWAYS))
+    more = ", ".join(
+        status
+        for status in sorted(operation["responses"])
+        if status.isdigit() and status not in ("200", "202", *ALWAYS)
+    )
     refused = f"<p class='soft small'>Refused with {more} as well, see below</p>" if more else ""
     about = f"<p class=soft>{escape(operation['description'])}</p>" if "description" in operation else ""
     return (

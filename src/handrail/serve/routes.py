@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import orjson
@@ -38,12 +38,14 @@ class Predict(Protocol):
 @dataclass(frozen=True)
 class Route:
     """What may be done at a path, and who may: "anyone" (health), "reader", or "caller" (predictions). `guard` asks for
-    keys of its own there (None: as everywhere). `of`: the API whose route it is, where the path does not say so."""
+    keys of its own there (None: as everywhere). `of`: the API whose route it is, where the path does not say so.
+    `about`: what the OpenAPI document says of its methods, where it is not drawn from a model."""
 
     policy: str
     methods: Mapping[str, Endpoint]
     guard: Guard | None = None
     of: str = ""
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def route_of(routes: Mapping[str, Route], path: str) -> Route | None:

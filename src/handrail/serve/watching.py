@@ -17,6 +17,7 @@ from handrail.serve.formats import json
 from handrail.serve.formats.call import Call
 from handrail.serve.http import JSON, Headers, Later, Request, Response
 from handrail.serve.limits import Limits
+from handrail.serve.openapi_engine import feedback_taken, monitoring_told
 from handrail.serve.routes import Route
 from handrail.watch.feedback import Right
 from handrail.watch.watcher import Watcher
@@ -63,8 +64,12 @@ def watching_routes(watched: Mapping[str, Watchers], limits: Limits, aside: Asid
     """`POST /NAME/feedback` and `GET /NAME/monitoring` for each API that is watched."""
     table = {}
     for name, watchers in watched.items():
-        table[f"/{name}/feedback"] = Route("caller", {"POST": _feedback(watchers, limits, aside)})
-        table[f"/{name}/monitoring"] = Route("reader", {"GET": _monitoring(watchers, aside)})
+        table[f"/{name}/feedback"] = Route(
+            "caller", {"POST": _feedback(watchers, limits, aside)}, about=feedback_taken(name)
+        )
+        table[f"/{name}/monitoring"] = Route(
+            "reader", {"GET": _monitoring(watchers, aside)}, about=monitoring_told(name)
+        )
     return table
 
 

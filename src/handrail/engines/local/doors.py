@@ -28,6 +28,7 @@ from handrail.serve.http import Later, Request, Response
 from handrail.serve.jobs import JobApi, job_routes
 from handrail.serve.later import is_for_later, later
 from handrail.serve.limits import Limits
+from handrail.serve.openapi_engine import code_asked, shared_out
 from handrail.serve.routes import Endpoint, Route
 from handrail.serve.user_metrics import UserMetrics
 from handrail.serve.watching import Watcher, prometheus, saw_reply, watching_routes
@@ -55,8 +56,9 @@ class Doors:
         for one in running:
             if one.spec.kind == "TrafficSplitter":
                 ask = splitting(one, app)
-                table[f"/{one.name}"] = Route("caller", {"GET": _describing(one), "POST": ask})
-                table[f"/{one.name}/predict"] = Route("caller", {"POST": ask})
+                about = shared_out(one.name)
+                table[f"/{one.name}"] = Route("caller", {"GET": _describing(one), "POST": ask}, about=about)
+                table[f"/{one.name}/predict"] = Route("caller", {"POST": ask}, about=code_asked(one.name))
         for name in self._apis.models:
             # Cortex's clients ask at the name itself.
             table[f"/{name}"] = _also_posting(app, name)
@@ -69,7 +71,7 @@ class Doors:
         self._runner.schedule({one.name: _task(one) for one in running if one.spec.kind == "TaskAPI"})
         for path, route in job_routes(jobs, self._runner).items():
             before = table.get(path)
-            table[path] = route if before is None else Route(route.policy, {**before.methods, **route.methods})
+            table[path] = route if before is None else _joined(before, route)
         table |= watching_routes(watched, self._limits, aside)
         for one in running:
             guard = None if one.spec.keys is None else self._guard(one.name, Path(one.spec.keys))
@@ -98,7 +100,7 @@ class Doors:
                 return later(request, name, self._runner)
             return ask(request)
 
-        return Route(route.policy, {**route.methods, "POST": either})
+        return replace(route, methods={**route.methods, "POST": either})
 
     def lines(self) -> list[str]:
         """Lines for /metrics of what is watched, and of what predictors tell of themselves."""
@@ -158,6 +160,13 @@ def splitting(running: Running, app: App) -> Endpoint:
         return _asked(app, name, request)
 
     return ask
+
+
+def _joined(one: Route, other: Route) -> Route:
+    """Both at one path; the other wins."""
+    return Route(
+        other.policy, {**one.methods, **other.methods}, of=one.of or other.of, about={**one.about, **other.about}
+    )
 
 
 def _guarded(name: str, guard: Guard, routes: Mapping[str, Route]) -> dict[str, Route]:
