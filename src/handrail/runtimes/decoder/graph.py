@@ -79,16 +79,14 @@ class Build:
 def graph(shape: Shape, stored: Mapping[str, tuple[str, Sequence[int]]]) -> tuple[bytes, list[str]]:
     """The bytes of the graph, and the names of the weights it wants."""
     build = Build(shape, stored)
-    value = _table(build)
-    if shape.family == "gpt2":
-        value = build("Add", value, build("Gather", build.weight("places.w"), "place"))
+    value = _places(build, _table(build))
     normed = build.norm(value, "layer0.norm1")
     for layer in range(shape.layers):
         name = f"layer{layer}"
         seen = _attention(build, normed, layer)
         attended = build.dense(seen, f"{name}.out", shape.heads * shape.head_width, shape.width)
-        value, normed = build.sum_and_norm(attended, value, f"{name}.norm2")
-        thought = _inner(build, normed, name)
+        value, normed = build.sum_and_norm(_after(build, attended, f"{name}.after1"), value, f"{name}.norm2")
+        thought = _after(build, _inner(build, normed, name), f"{name}.after2")
         following = f"layer{layer + 1}.norm1" if layer + 1 < shape.layers else "norm"
         value, normed = build.sum_and_norm(thought, value, following)
     _logits(build, normed)
@@ -106,6 +104,17 @@ def _table(build: Build) -> str:
     return build("Gather", build.weight("table.w"), "tokens")
 
 
+def _places(build: Build, value: str) -> str:
+    if build.shape.family == "gpt2":
+        return build("Add", value, build("Gather", build.weight("places.w"), "place"))
+    return build("Mul", value, build.weight("table.scale")) if build.shape.family == "gemma3" else value
+
+
+def _after(build: Build, value: str, name: str) -> str:
+    """Gemma normalises also what a layer gives."""
+    return build.norm(value, name) if build.shape.family == "gemma3" else value
+
+
 def _attention(build: Build, value: str, layer: int) -> str:
     shape, name = build.shape, f"layer{layer}"
     widths = [shape.heads * shape.head_width, *[shape.key_heads * shape.head_width] * 2]
@@ -119,12 +128,14 @@ def _attention(build: Build, value: str, layer: int) -> str:
             _per_head(build, parts[1], f"{name}.key_norm", widths[1]),
             parts[2],
         ]
-    rotary = [build.weight("rotary.cos"), build.weight("rotary.sin")] if shape.rope else []
-    local: dict[str, wire.Value] = {"local_window_size": shape.local} if shape.local else {}
+    near = layer in shape.local_layers
+    turned = "local" if near and shape.local_rope else "rotary"
+    rotary = [build.weight(f"{turned}.cos"), build.weight(f"{turned}.sin")] if shape.rope else []
+    local: dict[str, wire.Value] = {"local_window_size": shape.local} if near else {}
     outputs = [f"{name}.seen", f"new_keys{layer}", f"new_values{layer}"]
     return build("GroupQueryAttention", *parts, f"keys{layer}", f"values{layer}", "before", "total", *rotary,
                  to=outputs, domain=MICROSOFT, num_heads=shape.heads, kv_num_heads=shape.key_heads,
-                 do_rotary=int(bool(rotary)), **local)  # fmt: skip
+                 do_rotary=int(bool(rotary)), scale=shape.scale, **local)  # fmt: skip
 
 
 def _per_head(build: Build, value: str, name: str, width: int) -> str:
@@ -141,8 +152,13 @@ def _inner(build: Build, value: str, name: str) -> str:
     both = [f"{name}.gate", f"{name}.lifted"]
     joint = build.dense(value, f"{name}.up", shape.width, 2 * shape.inner)
     build("Split", joint, build.numbers(shape.inner, shape.inner), to=both, axis=-1)
-    opened = build("QuickGelu", both[0], domain=MICROSOFT, alpha=1.0)
-    return build.dense(build("Mul", opened, both[1]), f"{name}.down", shape.inner, shape.width)
+    return build.dense(build("Mul", _opened(build, both[0]), both[1]), f"{name}.down", shape.inner, shape.width)
+
+
+def _opened(build: Build, gate: str) -> str:
+    if build.shape.family == "gemma3":
+        return build("Gelu", gate, approximate="tanh")
+    return build("QuickGelu", gate, domain=MICROSOFT, alpha=1.0)
 
 
 def _logits(build: Build, value: str) -> None:

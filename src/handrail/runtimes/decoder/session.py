@@ -24,7 +24,7 @@ class Decoder:
         self.shape = shape
         self.window = arena.window
         self.slots = arena.slots
-        self.token_bytes = shape.token_bytes()
+        self.token_bytes = shape.token_bytes
         self._session = session
         self._arena = arena
         self._steps: dict[int, _Step] = {}
@@ -88,8 +88,11 @@ def open_decoder(
     if f"{table}.q8" in arrays:
         arrays["table.s"] = arrays[f"{table}.s"]
         arrays["table.q8"] = arrays[f"{table}.q8"].reshape(len(arrays["table.s"]), -1)
-    if shape.rope:
-        arrays["rotary.cos"], arrays["rotary.sin"] = rotations(shape, longest)
+    for name, rope in {"rotary": shape.rope, "local": shape.local_rope}.items():
+        if rope:
+            arrays[f"{name}.cos"], arrays[f"{name}.sin"] = rotations(shape, rope, longest)
+    if shape.family == "gemma3":
+        arrays["table.scale"] = np.array([shape.width**0.5], dtype=np.float32)
     stored = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -11,9 +11,20 @@ from typing import Any, Final
 
 import numpy as np
 
-from handrail.runtimes.decoder.shape import Shape, shape_of
+from handrail.runtimes.decoder.config import shape_of
+from handrail.runtimes.decoder.shape import Shape
 
 BLOCK: Final = 32
+NORMS: Final = {
+    "llama": {"norm1": "input_layernorm", "norm2": "post_attention_layernorm"},
+    "gemma3": {
+        "norm1": "input_layernorm",
+        "after1": "post_attention_layernorm",
+        "norm2": "pre_feedforward_layernorm",
+        "after2": "post_feedforward_layernorm",
+    },
+}
+HEAD_NORMS: Final = {"query_norm": "self_attn.q_norm", "key_norm": "self_attn.k_norm"}
 Get = Callable[[str], np.ndarray]
 
 
@@ -95,19 +106,26 @@ def _gpt2(shape: Shape, get: Get) -> Iterator[tuple[str, np.ndarray]]:
 def _llama(shape: Shape, get: Get) -> Iterator[tuple[str, np.ndarray]]:
     yield "table", get("embed_tokens.weight")
     for layer in range(shape.layers):
-        theirs, ours = f"layers.{layer}", f"layer{layer}"
-        yield f"{ours}.norm1", get(f"{theirs}.input_layernorm.weight")
-        yield f"{ours}.norm2", get(f"{theirs}.post_attention_layernorm.weight")
-        parts = [f"{theirs}.self_attn.{part}_proj" for part in "qkv"]
-        yield f"{ours}.qkv", np.concatenate([get(f"{part}.weight") for part in parts])
-        if shape.bias:
-            yield f"{ours}.qkv.b", np.concatenate([get(f"{part}.bias") for part in parts])
-        if shape.norms:
-            yield f"{ours}.query_norm", get(f"{theirs}.self_attn.q_norm.weight")
-            yield f"{ours}.key_norm", get(f"{theirs}.self_attn.k_norm.weight")
-        yield f"{ours}.out", get(f"{theirs}.self_attn.o_proj.weight")
-        yield f"{ours}.up", np.concatenate([get(f"{theirs}.mlp.{part}_proj.weight") for part in ("gate", "up")])
-        yield f"{ours}.down", get(f"{theirs}.mlp.down_proj.weight")
-    yield "norm", get("norm.weight")
+        yield from _llama_layer(shape, get, f"layers.{layer}", f"layer{layer}")
+    yield "norm", _norm(shape, get, "norm")
     if not shape.tied:
         yield "head", get("lm_head.weight")
+
+
+def _llama_layer(shape: Shape, get: Get, theirs: str, ours: str) -> Iterator[tuple[str, np.ndarray]]:
+    norms = NORMS[shape.family] | (HEAD_NORMS if shape.norms else {})
+    for name, norm in norms.items():
+        yield f"{ours}.{name}", _norm(shape, get, f"{theirs}.{norm}")
+    parts = [f"{theirs}.self_attn.{part}_proj" for part in "qkv"]
+    yield f"{ours}.qkv", np.concatenate([get(f"{part}.weight") for part in parts])
+    if shape.bias:
+        yield f"{ours}.qkv.b", np.concatenate([get(f"{part}.bias") for part in parts])
+    yield f"{ours}.out", get(f"{theirs}.self_attn.o_proj.weight")
+    yield f"{ours}.up", np.concatenate([get(f"{theirs}.mlp.{part}_proj.weight") for part in ("gate", "up")])
+    yield f"{ours}.down", get(f"{theirs}.mlp.down_proj.weight")
+
+
+def _norm(shape: Shape, get: Get, name: str) -> np.ndarray:
+    """Gemma keeps what is to be added to 1."""
+    weight = get(f"{name}.weight")
+    return weight + 1 if shape.family == "gemma3" else weight
