@@ -36,7 +36,7 @@ def line_of(request: Request, response: Response) -> bytes:
         "method": request.method,
         "path": path,
         "status": response.status,
-        "bytes": len(response.body),
+        "bytes": response.size,
         "took_ms": round((time.perf_counter() - request.started) * 1000, 3),
         "request_id": request.id.decode(),
     }

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from http import HTTPStatus
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
@@ -20,6 +19,8 @@ from handrail.serve import limits as bounds
 from handrail.serve.exchange import JSON, Headers, Later, Request, Response
 from handrail.serve.limits import GIVEN_ONCE, Limits, Refused
 from handrail.serve.metrics import no_refusals
+from handrail.serve.pouring import Pouring
+from handrail.serve.wire import begun, written
 
 __all__ = [
     "JSON",
@@ -41,7 +42,6 @@ LARGEST_READ_BYTES: Final = 2**18
 LARGEST_LINGER_BYTES: Final = 2**22
 # The rest of a body that nobody reads: so much is passed over, and the connection goes on.
 LARGEST_REST_BYTES: Final = 2**16
-REASONS: Final = {status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode()) for status in HTTPStatus}
 # What a status says of a request that was refused by its head.
 REFUSED_FOR: Final = {401: "key", 403: "origin", 404: "path", 405: "method", 421: "host", 429: "rate"}
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -83,6 +83,8 @@ class Connection(asyncio.Protocol):
         self._whole: deque[tuple[Request, bool, bool]] = deque()
         self._current: Request | None = None
         self._later: Later | None = None
+        self._streamed: Response | None = None
+        self._stream: Pouring | None = None
         self._keep = True
         self._is_large = False
         self._large_held = 0
@@ -115,6 +117,8 @@ class Connection(asyncio.Protocol):
         self._release(self._large_held)
         if self._later is not None:
             self._later.future.cancel()  # nobody waits for it: the batcher does not start it
+        if self._stream is not None:
+            self._stream.cancel()
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
@@ -142,9 +146,13 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._stuck = time.monotonic()
         self._transport.pause_reading()
+        if self._stream is not None:
+            self._stream.pause()
 
     def resume_writing(self) -> None:
         self._stuck = None
+        if self._stream is not None:
+            self._stream.resume()
         self._next()
         self._paused = bool(self._whole)
         if not self._paused:
@@ -177,11 +185,14 @@ class Connection(asyncio.Protocol):
         self._in_head = False
         self._head_bytes = 0
         # An address with a host in it would be a second opinion on which host is asked.
-        if self._url[:1] != b"/" or parser.get_http_version() not in ("1.1", "1.0"):
+        version = parser.get_http_version()
+        if self._url[:1] != b"/" or version not in ("1.1", "1.0"):
             raise bounds.not_http("ask for a path, such as GET /")
         if self._twice:
             raise bounds.given_twice(self._twice)
         self._request = self._asked()
+        if version == "1.0":
+            self._request.reads_chunks = False
         self._admit(self._request)
         declared = headers.get(b"content-length", b"0")
         # Nine digits are more than any limit; int() of a long text of digits is slow.
@@ -280,6 +291,10 @@ class Connection(asyncio.Protocol):
         if self._ending or self._current is None:
             return
         self._respond(response)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """After an answer that was not there at once: the next request, or more of what the client sends."""
         if self._whole:
             self._next()
         if self._paused and not self._whole and not self._ending and self._stuck is None:
@@ -289,16 +304,45 @@ class Connection(asyncio.Protocol):
     def _respond(self, response: Response) -> None:
         request = self._current
         assert request is not None
+        bare = request.method == "HEAD"
+        if response.pieces is not None and not bare:
+            self._keep = self._keep and request.reads_chunks
+            self._transport.write(begun(response, request, self._shared.date, closes=self._closes()))
+            self._streamed = response
+            self._stream = Pouring(self._transport, response.pieces, self._poured, chunked=request.reads_chunks)
+            return
+        if response.pieces is not None:
+            response.pieces.close()
+        self._transport.write(written(response, request.id, self._shared.date, closes=self._closes(), bare=bare))
+        self._is_over(request, response)
+
+    def _closes(self) -> bool:
+        return not self._keep or (not self._whole and (self._broken or self._shared.draining))
+
+    def _is_over(self, request: Request, response: Response) -> None:
+        closes = self._closes()
         self._current = None
         self._answers += 1
-        closes = not self._keep or (not self._whole and (self._broken or self._shared.draining))
-        bare = request.method == "HEAD"
-        self._transport.write(_written(response, request.id, self._shared.date, closes=closes, bare=bare))
         self._release(self._is_large)
         self._since = time.monotonic()
         self._shared.app.answered(request, response)
         if closes:
             self._end(lingers=self._in_body or self._in_head or self._broken)
+
+    def _poured(self, sent: int, *, whole: bool) -> None:
+        """A streamed answer is over; where it is not `whole`, so is the connection."""
+        request, response = self._current, self._streamed
+        assert request is not None
+        assert response is not None
+        self._stream = self._streamed = None
+        response = response._replace(streamed_bytes=sent)
+        if whole and not self._ending:
+            self._is_over(request, response)
+            self._go_on()
+        else:
+            self._current = None
+            self._shared.app.answered(request, response)
+            self._transport.abort()  # an answer that just ended would look whole
 
     def _refuse(self, refused: Refused, *, lingers: bool = True) -> None:
         """Answers what is no request, or one that is not read to its end, and closes."""
@@ -309,7 +353,7 @@ class Connection(asyncio.Protocol):
         request_id = self._shared.request_id()
         body = orjson.dumps(refused.error.as_dict(request_id.decode()))
         response = Response(body, status=refused.status, headers=refused.headers)
-        self._transport.write(_written(response, request_id, self._shared.date, closes=True))
+        self._transport.write(written(response, request_id, self._shared.date, closes=True))
         self._end(lingers=lingers)
 
     def _end(self, *, lingers: bool) -> None:
@@ -376,18 +420,6 @@ class Connection(asyncio.Protocol):
     def _release(self, large: int) -> None:
         self._large_held -= large
         self._shared.large_bodies -= large
-
-
-def _written(response: Response, request_id: bytes, date: bytes, *, closes: bool, bare: bool = False) -> bytes:
-    """An answer as it goes over the wire. `bare`: its body is measured, and left out."""
-    body = response.body
-    more = b"".join(b"%s: %s\r\n" % pair for pair in response.headers) if response.headers else b""
-    if closes:
-        more += b"connection: close\r\n"
-    return (
-        b"%scontent-type: %s\r\ncontent-length: %d\r\nx-request-id: %s\r\ndate: %s\r\n"
-        b"x-content-type-options: nosniff\r\n%s\r\n%s"
-    ) % (REASONS[response.status], response.content_type, len(body), request_id, date, more, b"" if bare else body)
 
 
 async def sweeping(shared: Shared) -> None:

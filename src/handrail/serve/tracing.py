@@ -40,7 +40,7 @@ class Tracing:
                 "http.request.method": request.method,
                 "url.path": request.path[:500],
                 "http.response.status_code": response.status,
-                "http.response.body.size": len(response.body),
+                "http.response.body.size": response.size,
                 "handrail.request_id": request.id.decode(),
             },
         )
