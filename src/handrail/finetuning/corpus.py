@@ -145,7 +145,7 @@ def _end_of_line(text: str, place: int) -> int:
 
 
 def tokens_of(documents: Iterable[Document], tokenizer: Tokenizer, end: int, render: Render) -> Tokens:
-    """All documents one after another, texts closed by the token `end`; of conversations only the answers are learnt."""
+    """All documents one after another, texts closed by the token `end`; of conversations only answers are learnt."""
     ids: list[np.ndarray] = []
     learnt: list[np.ndarray] = []
     size = 0

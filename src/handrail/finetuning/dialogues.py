@@ -57,7 +57,7 @@ def rendering(chat: Chat) -> Render:
 
 
 def _common(asked: str, whole: str) -> int:
-    """How far both are the same: all of what was asked, unless a template writes answers otherwise than it opens them."""
+    """How far both are the same: all that was asked, unless a template writes an answer otherwise than it opens it."""
     if whole.startswith(asked):
         return len(asked)
     return next(place for place, pair in enumerate(zip(asked, whole + "\0", strict=False)) if pair[0] != pair[1])

@@ -1,0 +1,98 @@
+"""Which numbers are trained: small matrices beside the frozen ones (LoRA), the last blocks, or all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import numpy as np
+import peft
+import torch
+from torch import nn
+
+from handrail.finetuning.network import Get, Network, quiet_libraries
+
+ADAPTER: Final = "handrail"
+LORA_A: Final = ".lora_a"
+LORA_B: Final = ".lora_b"
+# (name, tensor) of what was trained; LoRA's two matrices by the name of the tensor that they are added to.
+Tuned = dict[str, np.ndarray]
+
+
+def make_trainable(network: Network, method: str, first: int, rank: int, *, half: bool) -> None:
+    """Prepares a network: `method` is "lora", "blocks" or "full"; the blocks before `first` stay as they are.
+
+    What is frozen is kept in bfloat16 where `half`; what is trained stays in float32.
+    """
+    network.model.requires_grad_(method == "full")
+    if method == "lora":
+        _add_lora(network, first, rank)
+    elif method == "blocks":
+        for block in network.blocks[first:]:
+            block.requires_grad_(True)
+    if half:
+        for parameter in network.model.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(torch.bfloat16)
+    network.model.train()
+
+
+def _add_lora(network: Network, first: int, rank: int) -> None:
+    """LoRA beside every matrix of the blocks from `first` on (https://arxiv.org/abs/2106.09685), its scale 2."""
+    held = next(name for name, part in network.decoder.named_children() if part is network.blocks)
+    matrices = {name.split(".")[-1] for name, part in network.blocks[first].named_modules() if _is_matrix(part)}
+    settings = peft.LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=0.0,
+        target_modules=sorted(matrices),
+        layers_to_transform=list(range(first, len(network.blocks))),
+        layers_pattern=held,
+        fan_in_fan_out=any(type(part).__name__ == "Conv1D" for part in network.blocks[first].modules()),
+    )
+    with quiet_libraries():
+        peft.inject_adapter_in_model(settings, network.model, adapter_name=ADAPTER)
+
+
+def _is_matrix(part: nn.Module) -> bool:
+    return isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D"
+
+
+def trained_parameters(network: Network) -> dict[str, nn.Parameter]:
+    """name → parameter, of all that is trained."""
+    return {name: one for name, one in network.model.named_parameters() if one.requires_grad}
+
+
+def tuned(network: Network) -> Tuned:
+    """What was trained, as float32, under the names that the base's tensors have."""
+    found: Tuned = {}
+    for name, parameter in trained_parameters(network).items():
+        array = parameter.detach().float().cpu().numpy()
+        if ".lora_" in name:
+            found.update(_adapter(network, name, array))
+        else:
+            found[name.replace(".base_layer", "")] = array.copy()
+    return found
+
+
+def _adapter(network: Network, name: str, array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """One of LoRA's matrices, so that b @ a (scaled already) has the shape of the tensor that it is added to."""
+    owner, _, kind = name.partition(".lora_")
+    layer: Any = network.model.get_submodule(owner)
+    turned = bool(layer.fan_in_fan_out) if hasattr(layer, "fan_in_fan_out") else False
+    is_b = kind.startswith("B")
+    scaled = array * layer.scaling[ADAPTER] if is_b else array
+    written = (LORA_A if is_b else LORA_B) if turned else (LORA_B if is_b else LORA_A)
+    yield f"{owner}.weight{written}", np.ascontiguousarray(scaled.T if turned else scaled)
+
+
+def with_tuned(get: Get, tuned: Mapping[str, np.ndarray]) -> Callable[[str], np.ndarray]:
+    """`get` of a base, with what was trained in place of, or added to, its tensors."""
+
+    def found(name: str) -> np.ndarray:
+        array = tuned[name] if name in tuned else get(name)
+        if name + LORA_A not in tuned:
+            return array
+        return np.asarray(array, np.float32) + tuned[name + LORA_B] @ tuned[name + LORA_A]
+
+    return found
