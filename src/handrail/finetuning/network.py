@@ -45,6 +45,7 @@ def network_of(config: Mapping[str, Any], get: Get, names: Iterable[str]) -> Net
     """
     with quiet_libraries(), no_init_weights():
         model = _built(config)
+        model.tie_weights()
     _fill(model, get, frozenset(names))
     return network_in(model)
 

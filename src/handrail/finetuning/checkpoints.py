@@ -1,0 +1,80 @@
+"""Where a training stands, in one file that is there whole or not at all: safetensors, with the position as JSON.
+
+Everything random is drawn anew from the seed and the number of the step, so no generator's state has to be kept.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from handrail.core.files import write_bytes
+
+STATE: Final = "state.safetensors"
+FORMAT: Final = 1
+
+
+@dataclass
+class Position:
+    """How far a training is. `spent_s` is what it took so far; `history` is what was measured on the way."""
+
+    step: int = 0
+    tokens: int = 0
+    spent_s: float = 0.0
+    best_step: int = 0
+    best_loss: float = float("inf")
+    exact: bool = False  # whether the restricted softmax was given up
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def save_state(
+    folder: Path,
+    position: Position,
+    trained: dict[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    best: dict[str, torch.Tensor],
+) -> None:
+    """Replaces the state in `folder` by the one of now."""
+    tensors = {f"now/{name}": one.detach().contiguous() for name, one in trained.items()}
+    tensors |= {f"best/{name}": one.contiguous() for name, one in best.items()}
+    for name, parameter in trained.items():
+        for kind, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"{kind}/{name}"] = torch.as_tensor(value).detach().contiguous()
+    said = json.dumps({"format": FORMAT, **dataclasses.asdict(position)})
+    write_bytes(folder / STATE, save(tensors, metadata={"position": said}))
+
+
+def saved_position(folder: Path) -> Position | None:
+    """The position of the state in `folder`; None where there is none that can be read."""
+    try:
+        with safe_open(folder / STATE, "pt") as file:
+            found = json.loads((file.metadata() or {})["position"])
+        return Position(**found) if found.pop("format") == FORMAT else None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+def load_state(
+    folder: Path, trained: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer
+) -> dict[str, torch.Tensor]:
+    """Puts the state in `folder` into the parameters and the optimizer; gives the best parameters so far.
+
+    Raises KeyError where it is the state of another network.
+    """
+    with safe_open(folder / STATE, "pt") as file:
+        tensors: dict[str, torch.Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for name, parameter in trained.items():
+        with torch.no_grad():
+            parameter.copy_(tensors[f"now/{name}"])
+        kinds = {key.split("/")[0] for key in tensors if key.endswith(f"/{name}")} - {"now", "best"}
+        if kinds:
+            optimizer.state[parameter] = {kind: tensors[f"{kind}/{name}"] for kind in kinds}
+    return {name: tensors[f"best/{name}"] for name in trained if f"best/{name}" in tensors}
