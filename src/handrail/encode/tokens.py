@@ -67,6 +67,11 @@ class Tokenizer:
         """Whether a token is a mark and no text."""
         return token in self._special or token in self.ends
 
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The names of tokens that are no text when they are read as special."""
+        return tuple(sorted(self._added.values(), key=len, reverse=True))
+
     def number(self, name: str) -> int | None:
         """The token of exactly this name, special ones too."""
         found: int | None = self._library.token_to_id(name)
