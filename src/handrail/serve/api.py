@@ -10,7 +10,7 @@ from typing import Any
 from handrail.core.errors import HandrailError, listed
 from handrail.core.signature import Signature
 from handrail.model import Model
-from handrail.serve.batcher import Batcher
+from handrail.serve.batcher import Queue
 from handrail.serve.formats.call import Call
 from handrail.serve.formats.rows import Check, compiled
 from handrail.serve.guard import Guard
@@ -19,6 +19,7 @@ from handrail.serve.limits import Limits
 from handrail.serve.metrics import Metrics, Seen
 from handrail.serve.pool import Pool
 from handrail.serve.quantiles import Recent
+from handrail.serve.streams import Streams
 
 # Which version answers a request that asks for none.
 Choose = Callable[[Request], "Version"]
@@ -33,7 +34,7 @@ class Version:
     """One version of a model as it is served: what is known of it before a request comes, and its way to an answer."""
 
     model: Model
-    batcher: Batcher
+    batcher: Queue
     pool: Pool
     metrics: Metrics
     check: Check
@@ -57,6 +58,11 @@ class Version:
     @property
     def signature(self) -> Signature:
         return self.model.signature
+
+    @property
+    def streams(self) -> Streams | None:
+        """Where its texts are written; None for a model that writes none."""
+        return self.batcher if isinstance(self.batcher, Streams) else None
 
     def seen(self) -> Seen:
         """What is counted of it, and how it stands now."""
@@ -136,6 +142,6 @@ class Api:
         self.versions = {number: one for number, one in self.versions.items() if one is not version}
 
 
-def version_of(model: Model, batcher: Batcher, pool: Pool, metrics: Metrics, name: str | None = None) -> Version:
+def version_of(model: Model, batcher: Queue, pool: Pool, metrics: Metrics, name: str | None = None) -> Version:
     """A model as it is served by this pool."""
     return Version(model, batcher, pool, metrics, compiled(model.signature), name)

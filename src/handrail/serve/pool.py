@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from handrail.core.errors import HandrailError
-from handrail.serve.batcher import Batcher
+from handrail.serve.batcher import Queue
 from handrail.serve.messages import Header
 from handrail.serve.metrics import Metrics
 from handrail.serve.processes import READY_TIMEOUT_S, Ended, Forked, ForkServer, Replica, Started, first_of, said_by
@@ -37,7 +37,7 @@ class Pool:
     """
 
     def __init__(
-        self, start: Callable[[], Started], batcher: Batcher, metrics: Metrics, *, replicas: int = 1,
+        self, start: Callable[[], Started], batcher: Queue, metrics: Metrics, *, replicas: int = 1,
         hang_s: float = 8.0, grace_s: float = 5.0, threads: int = 1, ready_s: float = READY_TIMEOUT_S,
     ) -> None:  # fmt: skip
         self.batcher = batcher

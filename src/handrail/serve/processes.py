@@ -12,12 +12,13 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Protocol
 
 from handrail import __version__
+from handrail.core.control_group import out_of_memory_kills
 from handrail.core.errors import HandrailError
 from handrail.core.sockets import private_folder
 from handrail.serve.forkserver import FORK, STOP
@@ -237,8 +238,13 @@ class Replica(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     @property
+    def told(self) -> Header:
+        """What it said when it was ready."""
+        return self.ready.result()
+
+    @property
     def pid(self) -> int:
-        return int(self.ready.result()["pid"])
+        return int(self.told["pid"])
 
     def send(self, message: bytes) -> None:
         # One whose socket has just ended takes nothing; the batcher hears of its end and asks the next.
@@ -299,15 +305,6 @@ def said_by(header: Header, otherwise: str) -> HandrailError:
     if said := header.get("error"):
         return HandrailError(said["code"], said["message"], said["hint"], where=said.get("where"))
     return HandrailError("environment", otherwise, "see what it wrote to stderr, then try again")
-
-
-def out_of_memory_kills(events: Callable[[], str] | None = None) -> int:
-    """How many processes of this control group the system has killed for want of memory; 0 where it does not tell."""
-    try:
-        text = events() if events else Path("/sys/fs/cgroup/memory.events").read_text(encoding="ascii")
-        return int(dict(line.split() for line in text.splitlines()).get("oom_kill", 0))
-    except (OSError, ValueError):
-        return 0
 
 
 def _rendezvous(folder: Path, command: Sequence[str]) -> Path | None:
