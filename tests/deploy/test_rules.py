@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from handrail.core.errors import HandrailError
-from handrail.deploy.rules import refuse_broken
+from handrail.deploy.rules import TAKEN, refuse_broken
 from handrail.deploy.spec import ApiSpec, Autoscaling
 from tests.deploy.files import problems, specs
 
@@ -39,6 +39,8 @@ from tests.deploy.files import problems, specs
         ("port: 0", "expected a whole number from 1 to 65,535, received 0"),
         ("port: 65536", "expected a whole number from 1 to 65,535, received 65536"),
         ("schedule: daily 03:00", "a RealtimeAPI has no schedule; a TaskAPI has"),
+        ("kind: TaskAPI\n  schedule: every 5s", "schedule: expected every 10s to every 366d, or daily HH:MM"),
+        ("kind: TaskAPI\n  schedule: every 400d", "schedule: expected every 10s to every 366d"),
         ("kind: TaskAPI", "a TaskAPI runs code of yours"),
         ("kind: BatchAPI\n  traffic: [{name: a, weight: 1}]", "a BatchAPI shares no requests"),
         ("kind: realtimeapi", "expected RealtimeAPI, BatchAPI, AsyncAPI, TaskAPI or TrafficSplitter"),
@@ -86,7 +88,7 @@ def test_names_paths_and_ports_are_each_used_once(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["v1", "v2", "docs", "metrics", "healthz", "readyz", "openapi.json"])
+@pytest.mark.parametrize("name", sorted(TAKEN))
 def test_names_of_handrail_itself_are_taken(tmp_path: Path, name: str) -> None:
     assert problems(tmp_path, f"- {{name: {name}, model: m}}") == [f"1:10: name: '{name}' is a name of Handrail's own"]
 

@@ -15,6 +15,14 @@ from tests.faces.conftest import Cli
 from tests.faces.deployed import Apis
 
 
+def test_what_ended_a_replica_last_stands_below_the_table(engine: FakeEngine, churn: Apis, cli: Cli) -> None:
+    current = {**standing()["versions"][0], "last_failure": "a replica ended: it hung"}
+    churn.serve(ApiSpec("reviews", model="churn"), versions=[current])
+    assert "reviews last failure: a replica ended: it hung" in cli("status").out
+    churn.serve(ApiSpec("reviews", model="churn"), versions=[current], why_not_ready="a replica ended: it hung")
+    assert "last failure" not in cli("status").out
+
+
 def test_status_is_a_table(engine: FakeEngine, churn: Apis, cli: Cli) -> None:
     canary = {**standing()["versions"][0], "version": "4", "role": "canary", "weight": 10.0}
     current = {**standing()["versions"][0], "weight": 90.0}

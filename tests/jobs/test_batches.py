@@ -329,7 +329,7 @@ def test_a_full_disk_ends_a_job_that_goes_on_when_there_is_room(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("handrail.jobs.output.os.fsync", full)
+        patch.setattr("handrail.core.files.os.fsync", full)
         with pytest.raises(HandrailError, match="the disk is full"):
             done(store_home, batch)
     assert [path.name for path in tmp_path.iterdir() if "answers" in path.name] == []

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from handrail.core.errors import HandrailError
+from handrail.deploy.schedule import DAY_S
 from handrail.jobs import queue
 from handrail.jobs.attending import Terms, attend
 from handrail.jobs.batch import log_of
 from handrail.jobs.database import opened
-from handrail.jobs.schedule import DAY_S
 from handrail.jobs.tasks import Task, deployed_task, mark, run_here, submit_task, upcoming
 from tests.faces.conftest import Cli, cli
 from tests.jobs.shop import code

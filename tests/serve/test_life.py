@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from handrail.model import Model, load
-from handrail.serve.processes import Ended, out_of_memory_kills, start_forkserver
+from handrail.serve.processes import Ended, start_forkserver
 from handrail.store import Store
 from tests.serve.bundles import ROW, make_bundle
 from tests.serve.served import Served, is_up, serving, until
@@ -174,8 +174,6 @@ def private_mb(pid: int) -> float:
 
 
 def test_a_process_that_the_system_ended_for_memory_is_named_with_what_it_held() -> None:
-    assert out_of_memory_kills(lambda: "low 0\noom 2\noom_kill 3\n") == 3
-    assert out_of_memory_kills(lambda: "nonsense") == 0
     ended = Ended(-signal.SIGKILL, 812 * 2**20, out_of_memory=True)
     assert ended.crashed
     assert str(ended) == "killed by the system, which was out of memory; it held 812 MB at most"

@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from handrail.core.errors import HandrailError
@@ -61,6 +61,26 @@ def write_bytes(path: Path, content: bytes, mode: int = FILE_MODE) -> None:
 def write_text(path: Path, content: str) -> None:
     """`write_bytes` for text, always UTF-8 with plain line ends."""
     write_bytes(path, content.encode("utf-8"))
+
+
+def write_blocks(path: Path, blocks: Iterable[bytes], mode: int = FILE_MODE) -> None:
+    """`write_bytes` for what may be larger than memory. Its draft has one name, so a second try begins it anew, and
+    nothing is left behind."""
+    draft = path.with_name(f".{path.name}.draft")
+    with disk_errors(path):
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                for block in blocks:
+                    file.write(block)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                draft.unlink()
+            raise
+        sync_folder(path.parent)
 
 
 @contextlib.contextmanager

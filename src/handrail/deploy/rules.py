@@ -10,10 +10,14 @@ from typing import Final
 from handrail.core.bundle import MODEL_NAME
 from handrail.core.errors import HandrailError
 from handrail.deploy.problems import SHOWN, one_line
+from handrail.deploy.schedule import schedule_of
 from handrail.deploy.spec import ApiSpec, Autoscaling, ModelFiles, Share
 
 # What the gateway itself answers at; nothing may be called so.
-TAKEN: Final = frozenset({"v1", "v2", "docs", "metrics", "healthz", "readyz", "openapi.json"})
+TAKEN: Final = frozenset({
+    "v1", "v2", "docs", "metrics", "healthz", "readyz", "openapi.json", "summarize", "summarize_by_ratio",
+    "summarize_by_sentence",
+})  # fmt: skip
 # Variables that make a program run code or read others' files. Whoever deploys a predictor was asked for trust; a
 # model runs nobody's code, so nobody was.
 RUNS_CODE: Final = re.compile(
@@ -192,8 +196,17 @@ def _models(models: ModelFiles | None, key: str) -> Iterator[Broken]:
 def _kind(spec: ApiSpec) -> Iterator[Broken]:
     if spec.schedule is not None and spec.kind != "TaskAPI":
         yield Broken(("schedule", "kind"), f"a {spec.kind} has no schedule; a TaskAPI has", "kind: TaskAPI")
+    elif spec.schedule is not None:
+        yield from _schedule(spec.schedule)
     if spec.traffic and spec.kind in ("BatchAPI", "AsyncAPI", "TaskAPI"):
         yield Broken(("traffic", "kind"), f"a {spec.kind} shares no requests", "remove it")
+
+
+def _schedule(text: str) -> Iterator[Broken]:
+    try:
+        schedule_of(text)
+    except HandrailError as error:
+        yield Broken(("schedule",), error.problem, error.mend)
 
 
 def _environment(spec: ApiSpec) -> Iterator[Broken]:

@@ -14,13 +14,14 @@ from typing import Any, BinaryIO, Final, Protocol
 
 import orjson
 
+from handrail.core.control_group import out_of_memory_kills
 from handrail.core.errors import HandrailError
 from handrail.core.files import disk_errors
 from handrail.jobs import chunks
 from handrail.jobs.batch import Target, log_of
 from handrail.jobs.database import Connection
 from handrail.jobs.opening import python_of
-from handrail.jobs.processes import lease_of, out_of_memory_kills
+from handrail.jobs.processes import lease_of
 from handrail.jobs.queue import Job, State
 
 WORKER: Final = ("-P", "-m", "handrail.jobs.worker")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from handrail.core.files import FILE_MODE, disk_errors, sync_folder, write_bytes
+from handrail.core.files import FILE_MODE, write_blocks, write_bytes
 from handrail.encode.answers import inert
 from handrail.jobs.answering import Answered, Answerer
 from handrail.jobs.batch import FILE_COLUMN, Batch, Layout, part_of
@@ -140,11 +139,11 @@ def join(folder: Path, batch: Batch, layout: Layout, pieces: Iterable[tuple[Piec
     mode = FILE_MODE if batch.path else PRIVATE
     dead = path.with_name(f"{path.stem}.dead{path.suffix}")
     if any(count for _, count in pieces):
-        _write(dead, _dead_content(folder, batch, layout, pieces), mode)
+        write_blocks(dead, _dead_content(folder, batch, layout, pieces), mode)
     else:
         with suppress(FileNotFoundError):  # what an earlier try left to say
             dead.unlink()
-    _write(path, _content(folder, batch, layout, pieces), mode)
+    write_blocks(path, _content(folder, batch, layout, pieces), mode)
     return Joined(path, dead if any(count for _, count in pieces) else None)
 
 
@@ -196,23 +195,3 @@ def _line(cells: Sequence[Any], batch: Batch) -> bytes:
 
 def _separator(ending: str) -> str:
     return "\t" if ending == ".tsv" else ","
-
-
-def _write(path: Path, blocks: Iterable[bytes], mode: int) -> None:
-    """Replaces a file that may be larger than memory, in one step. Its draft has one name, so a second try begins it
-    anew, and nothing is left behind."""
-    draft = path.with_name(f".{path.name}.draft")
-    with disk_errors(path):
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                for block in blocks:
-                    file.write(block)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                draft.unlink()
-            raise
-        sync_folder(path.parent)

@@ -6,11 +6,9 @@ import contextlib
 import os
 import signal
 from pathlib import Path
-from typing import Final
 
 # Where the fields of /proc/PID/stat stand after the name, which may hold blanks.
 STATE, START = 0, 19
-CONTROL_GROUP: Final = Path("/sys/fs/cgroup")
 
 
 def lease_of(pid: int) -> str:
@@ -40,15 +38,6 @@ def end(lease: str) -> None:
     if is_alive(lease):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(int(lease.partition(":")[0]), signal.SIGKILL)
-
-
-def out_of_memory_kills(group: Path = CONTROL_GROUP) -> int:
-    """How many processes of this control group the system has killed for want of memory; 0 where it does not tell."""
-    try:
-        lines = (group / "memory.events").read_text(encoding="ascii").splitlines()
-        return int(dict(line.split() for line in lines).get("oom_kill", 0))
-    except (OSError, ValueError):
-        return 0
 
 
 def _stat(pid: int) -> list[str]:

@@ -13,12 +13,12 @@ from typing import Any
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.events import Tell, quiet
+from handrail.deploy.schedule import next_run, schedule_of
 from handrail.jobs import queue
 from handrail.jobs.attending import Terms, attend
 from handrail.jobs.batch import Target, log_of
 from handrail.jobs.database import Connection, opened, writing
 from handrail.jobs.queue import Job, NewJob, Place
-from handrail.jobs.schedule import next_run, schedule_of
 from handrail.store.deployments import Deployments
 
 

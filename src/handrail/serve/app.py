@@ -12,6 +12,7 @@ import orjson
 
 from handrail.core.bundle import MODEL_NAME
 from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.deploy.rules import TAKEN
 from handrail.serve.access_log import line_of
 from handrail.serve.api import Api, Version
 from handrail.serve.encodings import is_packed, unpacked
@@ -20,7 +21,7 @@ from handrail.serve.formats.call import Call
 from handrail.serve.formats.packed import packed
 from handrail.serve.guard import Guard
 from handrail.serve.http import Later, Request, Response
-from handrail.serve.language import SUMMARIES, search_routes, summary_routes
+from handrail.serve.language import search_routes, summary_routes
 from handrail.serve.limits import Limits, Refused, check_host, check_origin, timeout_of
 from handrail.serve.metrics import written
 from handrail.serve.openapi import openapi
@@ -41,7 +42,6 @@ log = logging.getLogger("handrail.serve")
 HTML: Final = b"text/html; charset=utf-8"
 TEXT: Final = b"text/plain; charset=utf-8"
 SOON: Final = (b"retry-after", b"1")
-RESERVED: Final = ("docs", "healthz", "readyz", "metrics", "openapi.json", "v1", "v2", *SUMMARIES)
 # Answers to more rows than this are written beside the event loop: it takes milliseconds.
 MAX_ROWS_WRITTEN_HERE: Final = 500
 
@@ -272,7 +272,7 @@ class App:
 
 def refuse_reserved(name: str) -> None:
     """Raises HandrailError for the name of a route of the server's own."""
-    if name in RESERVED:
+    if name in TAKEN:
         raise HandrailError("usage", f"a model called '{name}' cannot be served", "give it another name")
 
 

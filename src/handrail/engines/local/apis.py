@@ -13,6 +13,7 @@ from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.failpoints import reached
 from handrail.core.files import remove_folder
 from handrail.core.sockets import is_free
+from handrail.deploy.schedule import schedule_of
 from handrail.deploy.spec import ApiSpec, spec_from
 from handrail.engines.local.rollout import take_over
 from handrail.engines.local.running import WITH_REPLICAS, Running
@@ -28,7 +29,6 @@ from handrail.engines.local.versions import (
     target_at,
     watch,
 )
-from handrail.jobs.schedule import schedule_of
 from handrail.serve.api import Api
 from handrail.serve.app import App, refuse_reserved
 from handrail.store.deployments import Deployments, Revision

@@ -13,8 +13,6 @@ from handrail.core.errors import HandrailError
 from handrail.faces.cli.printing import as_json
 
 if TYPE_CHECKING:
-    from handrail.core.signature import Signature
-    from handrail.data.table import Table
     from handrail.faces.cli.rows import Asked
     from handrail.model import Model
 
@@ -37,57 +35,20 @@ class Answered:
 
 def answered(model: Model, asked: Asked) -> Answered:
     """All rows at once; where one is off, that one is named and the others are answered."""
-    if asked.table is not None:
-        return _of_table(model, asked.table)
-    rows, problems = asked.rows, dict(asked.broken)
-    if not problems:
-        try:
-            return Answered(list(model.predict(rows)), {})
-        except HandrailError as error:
-            if error.code != "data":
-                raise
-    for place, row in enumerate(rows):
-        if place not in problems and (problem := model.signature.problem_of_row(row)):
-            problems[place] = problem
-    good = [place for place in range(len(rows)) if place not in problems]
-    return _merged(len(rows), good, model.predict([rows[place] for place in good]) if good else [], problems)
+    from handrail.jobs.answering import ModelAnswerer
+    from handrail.jobs.reading import Rows
 
-
-def _of_table(model: Model, table: Table) -> Answered:
-    try:
-        return Answered(list(model.predict_table(table)), {}, table.lines)
-    except HandrailError as error:
-        problems = _problems_of(model.signature, table)
-        if error.code != "data" or not problems:
-            raise
-    good = [place for place in range(len(table)) if place not in problems]
-    found = model.predict_table(table.select(good)) if good else []
-    return _merged(len(table), good, found, problems, table.lines)
-
-
-def _problems_of(signature: Signature, table: Table) -> dict[int, str]:
-    """Place → what is off with the first cell there that cannot be answered."""
-    problems: dict[int, str] = {}
-    for field in signature.inputs:
-        for place, cell in enumerate(table.columns.get(field.name, ())):
-            try:
-                field.accept(cell)
-            except ValueError as error:
-                problems.setdefault(place, f"column '{field.name}': {error}")
-    return problems
-
-
-def _merged(
-    count: int,
-    good: Sequence[int],
-    found: Sequence[dict[str, Any]],
-    problems: dict[int, str],
-    lines: Sequence[int] = (),
-) -> Answered:
-    answers: list[dict[str, Any] | None] = [None] * count
-    for place, answer in zip(good, found, strict=True):
-        answers[place] = answer
-    return Answered(answers, problems, lines)
+    table = asked.table
+    if table is None:
+        good = [place for place in range(len(asked.rows)) if place not in asked.broken]
+        broken = {place: (problem, "") for place, problem in asked.broken.items()}
+        rows = Rows(len(asked.rows), good, items=[asked.rows[place] for place in good], broken=broken)
+    else:
+        # A column that is missing is no row's fault.
+        model.signature.columns_of_table({name: [] for name in table.columns})
+        rows = Rows(len(table), range(len(table)), table)
+    found = ModelAnswerer(model).answer(rows, "")
+    return Answered(found.answers, dict(found.problems), () if table is None else table.lines)
 
 
 def json_line(answers: Answered, place: int) -> str:

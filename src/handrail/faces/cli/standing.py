@@ -67,7 +67,9 @@ def drawn(url: str, apis: Sequence[Standing], said: str = "", width: int | None 
     for name, state, *figures in rows:
         table.add_row(Text(name), Text(state, style=STYLES.get(state, "")), *map(Text, figures))
     below = [
-        Text(f"{one_line(api['name'])} {words}: {text}", style="red") for api in apis for words, text in complaints(api)
+        Text(f"{one_line(api['name'])} {words}: {text}", style="red")
+        for api in apis
+        for words, text in (*complaints(api), *failures(api))
     ]
     return Group(table, *below, *([Text(printable(said))] if said else []))
 
@@ -120,6 +122,13 @@ def complaints(api: Standing) -> list[tuple[str, str]]:
     if api["state"] != "asleep":
         said.insert(0, ("why_not_ready", "is not ready"))
     return [(words, one_line(api[key])) for key, words in said if api.get(key)]
+
+
+def failures(api: Standing) -> list[tuple[str, str]]:
+    """What ended a replica of its current version last, where that is not said already."""
+    found = [one["last_failure"] for one in api["versions"] if one["role"] == "current" and one["last_failure"]]
+    said = {text for _, text in complaints(api)}
+    return [("last failure", text) for text in map(one_line, found) if text not in said]
 
 
 def put_all(answer: Standing) -> None:

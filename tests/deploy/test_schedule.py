@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from handrail.core.errors import HandrailError
-from handrail.jobs.schedule import DAY_S, Schedule, next_run, schedule_of
+from handrail.deploy.schedule import DAY_S, Schedule, next_run, schedule_of
 
 HOUR = 3600
 # 2026-11-25 00:00:00 UTC.
