@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,17 +17,21 @@ from typing import Any, Final
 import numpy as np
 
 from handrail.core.errors import HandrailError
-from handrail.core.files import read_limited, write_bytes
+from handrail.core.files import digest_of, read_limited, write_bytes
+from handrail.core.mapping import Mapped
 from handrail.core.signature import Signature, signature_from
 
 FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 MEMBER: Final = re.compile(
-    r"(?:report\.json|report\.html|examples\.json|(?:weights|encode)/[a-z0-9_]{1,40}\.(?:onnx|npy|json|txt))"
+    r"(?:report\.json|report\.html|examples\.json|(?:weights|encode)/[a-z0-9_]{1,40}\.(?:onnx|npy|json|txt|safetensors))"
 )
 MODEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MAX_MANIFEST_BYTES: Final = 8 * 2**20
 MAX_MEMBER_BYTES: Final = 2 * 2**30
+# Of weights that are mapped and never read as a whole.
+MAX_MAPPED_BYTES: Final = 64 * 2**30
+MAPPED: Final = ".safetensors"
 MAX_MEMBERS: Final = 64
 MAX_JSON_DEPTH: Final = 64
 
@@ -53,16 +58,14 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened bundle: `read` gives a member's bytes after its hash was checked."""
+    """An opened bundle: `read` gives a member's bytes after its hash was checked, `map` maps large ones."""
 
     path: Path
     manifest: Manifest
 
     def read(self, member: str) -> bytes:
         """Raises HandrailError ("bundle") when the member is not listed, missing, or not what the manifest says."""
-        listed = self.manifest.files.get(member)
-        if listed is None:
-            raise damaged(self.path, f"it has no member '{member}'")
+        listed = self._listed(member)
         try:
             content = read_limited(self.path / member, listed["bytes"])
         except HandrailError as error:
@@ -73,6 +76,24 @@ class Bundle:
 
     def read_json(self, member: str) -> Any:
         return strict_json(self.read(member), self.path, member)
+
+    def map(self, member: str) -> Mapped:
+        """A member as memory that is not copied; ask `check` before anything that came of it is told."""
+        listed = self._listed(member)
+        return Mapped(self.path / member, listed["bytes"], listed["sha256"])
+
+    def check(self, member: str) -> None:
+        """Raises HandrailError ("bundle") when a member is not what the manifest says, however large it is."""
+        if member.endswith(MAPPED):
+            self.map(member).check()
+        else:
+            self.read(member)
+
+    def _listed(self, member: str) -> dict[str, Any]:
+        found = self.manifest.files.get(member)
+        if found is None:
+            raise damaged(self.path, f"it has no member '{member}'")
+        return found
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -132,15 +153,17 @@ def strict_json(raw: bytes, path: Path, member: str) -> Any:
         raise damaged(path, f"{member} is not valid JSON: {error}") from error
 
 
-def write_bundle(folder: Path, manifest: Manifest, files: dict[str, bytes]) -> Manifest:
-    """Writes the members and, last, the manifest that lists them. Same inputs, same bytes."""
-    for member in files:
+def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, bytes], placed: Iterable[str] = ()) -> Manifest:
+    """Writes the members and, last, the manifest that lists them. Same inputs, same bytes.
+
+    `placed` are members that lie in the folder already, too large to be handed over.
+    """
+    for member in [*files, *placed]:
         if MEMBER.fullmatch(member) is None:
             raise ValueError(f"not a member a bundle may have: {member}")
-    listing = {
-        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-        for name, content in sorted(files.items())
-    }
+    there = {name: digest_of(folder / name) for name in placed}
+    made = {name: (hashlib.sha256(content).hexdigest(), len(content)) for name, content in files.items()}
+    listing = {name: {"sha256": digest, "bytes": size} for name, (digest, size) in sorted((there | made).items())}
     complete = Manifest(
         **{**{name: getattr(manifest, name) for name in Manifest.__dataclass_fields__}, "files": listing}
     )
@@ -186,7 +209,7 @@ def _listing(name: str, item: Any) -> dict[str, Any]:
     if not isinstance(item, dict) or set(item) != {"sha256", "bytes"}:
         raise TypeError(f"files: {name} has no sha256 and bytes")
     size, digest = item["bytes"], item["sha256"]
-    if type(size) is not int or not 0 <= size <= MAX_MEMBER_BYTES:
+    if type(size) is not int or not 0 <= size <= (MAX_MAPPED_BYTES if name.endswith(MAPPED) else MAX_MEMBER_BYTES):
         raise ValueError(f"files: {name} has an impossible size")
     if not isinstance(digest, str) or re.fullmatch(r"[0-9a-f]{64}", digest) is None:
         raise ValueError(f"files: {name} has no sha256")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from handrail.core.errors import HandrailError
 from handrail.core.failpoints import reached
@@ -84,6 +86,26 @@ def write_blocks(path: Path, blocks: Iterable[bytes], mode: int = FILE_MODE) -> 
 
 
 @contextlib.contextmanager
+def drafted_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, in any order, that takes its name when all is written, and else leaves nothing."""
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".draft-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            Path(draft).chmod(FILE_MODE)
+            Path(draft).replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(draft).unlink()
+            raise
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
 def drafted_folder(parent: Path) -> Iterator[Path]:
     """An empty folder beside its final place. It is removed unless `publish_folder` has moved it away."""
     with disk_errors(parent):
@@ -135,6 +157,12 @@ def read_limited(path: Path, limit_bytes: int) -> bytes:
     if len(content) > limit_bytes:
         raise HandrailError("too_large", f"larger than {limit_bytes:,} bytes", "give a smaller file", where=str(path))
     return content
+
+
+def digest_of(path: Path) -> tuple[str, int]:
+    """The sha256 of a file, and how many bytes it has."""
+    with disk_errors(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
 
 
 def sync_folder(path: Path) -> None:

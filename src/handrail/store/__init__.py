@@ -191,7 +191,7 @@ class Store:
                 write_bytes(draft / member, content)
             bundle = open_bundle(draft)
             for member in bundle.manifest.files:
-                bundle.read(member)
+                bundle.check(member)
             if approve is not None:
                 approve(draft)
             final = self.publish(draft, name or bundle.manifest.name)

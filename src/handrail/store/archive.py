@@ -6,7 +6,7 @@ import io
 import zipfile
 from pathlib import Path
 
-from handrail.core.bundle import MANIFEST, MAX_MANIFEST_BYTES, MAX_MEMBERS, Bundle, parse_manifest
+from handrail.core.bundle import MANIFEST, MAPPED, MAX_MANIFEST_BYTES, MAX_MEMBERS, Bundle, parse_manifest
 from handrail.core.errors import HandrailError
 from handrail.core.files import read_limited, write_bytes
 
@@ -25,7 +25,8 @@ def write_archive(bundle: Bundle, archive: Path) -> None:
             *((name, bundle.read(name)) for name in sorted(bundle.manifest.files)),
         ]:
             entry = zipfile.ZipInfo(name, EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            # Weights hardly shrink, and there are many of them.
+            entry.compress_type = zipfile.ZIP_STORED if name.endswith(MAPPED) else zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             zipped.writestr(entry, data)
     write_bytes(archive, content.getvalue())

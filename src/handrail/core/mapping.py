@@ -1,0 +1,62 @@
+"""A large file as memory, without a copy; its sha256 is taken beside, while other work goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import stat
+import threading
+from pathlib import Path
+from typing import Final
+
+from handrail.core.errors import HandrailError
+
+BLOCK_BYTES: Final = 4 * 2**20
+
+
+class Mapped:
+    """`content` is the file's bytes; nothing computed from them may be told before `check` has said that they are the
+    listed ones. Whoever may write the file can change it later: the mapping saves memory, it does not guard."""
+
+    def __init__(self, path: Path, size: int, digest: str) -> None:
+        """Raises HandrailError ("bundle") for what is no plain file of `size` bytes."""
+        self._path, self._digest = path, digest
+        self._found = ""
+        try:
+            self._file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise self._damaged(f"cannot open it: {error.strerror}") from error
+        try:
+            status = os.fstat(self._file)
+            if not stat.S_ISREG(status.st_mode) or status.st_size != size or not size:
+                raise self._damaged("it is no file of the listed size")
+            self.content = memoryview(mmap.mmap(self._file, size, access=mmap.ACCESS_READ))
+        except BaseException:
+            os.close(self._file)
+            raise
+        self._thread = threading.Thread(target=self._hash, name="hash", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Waits for the sha256. Raises HandrailError ("bundle") where it is another."""
+        self._thread.join()
+        if self._found != self._digest:
+            raise self._damaged(f"checksum mismatch in {self._path.name}")
+
+    def _hash(self) -> None:
+        """Read into a buffer, not through the mapping, whose pages would count as this process's memory."""
+        digest, buffer, place = hashlib.sha256(), bytearray(BLOCK_BYTES), 0
+        try:
+            while count := os.preadv(self._file, [buffer], place):
+                digest.update(memoryview(buffer)[:count])
+                place += count
+            self._found = digest.hexdigest()
+        except OSError as error:
+            self._found = f"unreadable: {error}"
+        finally:
+            os.close(self._file)
+
+    def _damaged(self, problem: str) -> HandrailError:
+        mend = "the bundle is damaged or foreign: train or import it again"
+        return HandrailError("bundle", problem, mend, where=str(self._path))
