@@ -2,7 +2,7 @@
 
 Weights are handed over by name when the session is made (see `weights.py`), so a bundle holds numbers and no graph.
 Inputs: tokens (rows, width), before (rows) = tokens of the row up to and with these, less 1; total () = the longest
-row's tokens; at (n) = the places of `tokens` whose logits are wanted; place (rows, width) for GPT-2 only;
+row's tokens; at (n) = the places, row after row, whose logits are wanted; place (rows, width) for GPT-2 only;
 keys_i, values_i (rows, key heads, window, head width), which are written in place.
 """
 
@@ -163,8 +163,7 @@ def _opened(build: Build, gate: str) -> str:
 
 def _logits(build: Build, value: str) -> None:
     shape = build.shape
-    wanted = build("Gather", value, "at", axis=1)
-    flat = build("Reshape", wanted, build.numbers(-1, shape.width))
+    flat = build("Gather", build("Reshape", value, build.numbers(-1, shape.width)), "at", axis=0)
     if "head.q8" in build.stored or "head.q4" in build.stored:
         logits = build.dense(flat, "head", shape.width, shape.vocabulary)
     else:

@@ -48,20 +48,13 @@ class Decoder:
         if slot not in self._prefills:
             self._prefills[slot] = self._session.io_binding()
             _bind_kept(self._prefills[slot], self._arena.views(slot, slot + 1))
-        binding, count = self._prefills[slot], len(tokens)
-        given = {
-            "tokens": np.ascontiguousarray(tokens, dtype=np.int64).reshape(1, count),
-            "before": np.array([length + count - 1], np.int32),
-            "total": np.array(length + count, np.int32),
-            "at": np.array([count - 1] if wants else [], np.int64),
-        }
-        if self.shape.family == "gpt2":
-            given["place"] = np.arange(length, length + count, dtype=np.int64).reshape(1, count)
-        for name, array in given.items():
-            binding.bind_cpu_input(name, array)
-        binding.bind_output("logits")
-        self._session.run_with_iobinding(binding)
-        logits: np.ndarray = binding.get_outputs()[-1].numpy()
+        last = len(tokens) - 1
+        if last == 0 and length + 1 < self.window:
+            # One token alone is multiplied in another order than among others, and rounds otherwise. What a token
+            # beside it leaves behind is overwritten by the next.
+            tokens = np.append(tokens, 0)
+        given = _given(self.shape, tokens, length, [last] if wants else [])
+        logits = _run(self._session, self._prefills[slot], given)
         return logits[0] if wants else None
 
     def move(self, source: int, target: int, length: int) -> None:
@@ -143,7 +136,7 @@ class _Step:
             "tokens": np.zeros((rows, 1), np.int64),
             "before": np.zeros(rows, np.int32),
             "total": np.zeros((), np.int32),
-            "at": np.zeros(1, np.int64),
+            "at": np.arange(rows, dtype=np.int64),
         }
         if shape.family == "gpt2":
             self._given["place"] = np.zeros((rows, 1), np.int64)
@@ -162,6 +155,29 @@ class _Step:
             self._given["place"][:, 0] = lengths
         self._session.run_with_iobinding(self._binding)
         return self._logits
+
+
+def _given(shape: Shape, tokens: np.ndarray, length: int, at: list[int]) -> dict[str, np.ndarray]:
+    """What the graph reads for a piece of one prompt."""
+    after = length + len(tokens)
+    given = {
+        "tokens": np.ascontiguousarray(tokens, dtype=np.int64).reshape(1, -1),
+        "before": np.array([after - 1], np.int32),
+        "total": np.array(after, np.int32),
+        "at": np.array(at, np.int64),
+    }
+    if shape.family == "gpt2":
+        given["place"] = np.arange(length, after, dtype=np.int64).reshape(1, -1)
+    return given
+
+
+def _run(session: Any, binding: Any, given: Mapping[str, np.ndarray]) -> np.ndarray:
+    for name, array in given.items():
+        binding.bind_cpu_input(name, array)
+    binding.bind_output("logits")
+    session.run_with_iobinding(binding)
+    logits: np.ndarray = binding.get_outputs()[-1].numpy()
+    return logits
 
 
 def _bind_kept(binding: Any, views: list[np.ndarray]) -> None:
