@@ -23,13 +23,13 @@ KINDS: Final = {
 }
 
 
-def read_safetensors(content: bytes, where: str) -> dict[str, np.ndarray]:
+def read_safetensors(content: bytes | memoryview, where: str) -> dict[str, np.ndarray]:
     """name → array, without copies. Raises HandrailError ("bundle") for anything that does not fit exactly."""
     try:
         (length,) = struct.unpack_from("<Q", content)
         if length > min(MAX_HEADER_BYTES, len(content) - 8):
             raise ValueError(f"a header of {length:,} bytes")
-        header = json.loads(content[8 : 8 + length].decode("utf-8"), object_pairs_hook=_once)
+        header = json.loads(bytes(content[8 : 8 + length]).decode("utf-8"), object_pairs_hook=_once)
         header.pop("__metadata__", None)
         if len(header) > MAX_TENSORS:
             raise ValueError(f"{len(header):,} tensors")

@@ -16,6 +16,7 @@ TASKS: Final[dict[str, str]] = {
 # Tasks of models that come from elsewhere: they answer, and are not trained here.
 UNTRAINED: Final[dict[str, str]] = {
     "embedding": "handrail.tasks.embedding",
+    "generation": "handrail.tasks.generation",
     "search": "handrail.tasks.search",
     "tensors": "handrail.tasks.tensors",
 }

@@ -14,7 +14,7 @@ from handrail.core.errors import HandrailError, closest, listed
 from handrail.core.field import MAX_VECTOR, Field, Reader, Value, array_of, described, value_in
 from handrail.core.values import Cell, quoted
 
-OutputKind = Literal["label", "labels", "number", "vector"]
+OutputKind = Literal["label", "labels", "number", "vector", "text"]
 # name → (rows,) float64 with NaN, or object of str and None; a vector is (rows, size) float32
 Columns = Mapping[str, np.ndarray]
 Row = Mapping[str, Cell]
@@ -25,7 +25,7 @@ MAX_PROBLEMS_SHOWN = 5
 
 @dataclass(frozen=True)
 class Output:
-    """What comes out: a label with probabilities, several labels, a number, or a vector of `size` numbers.
+    """What comes out: a label with probabilities, several labels, a number, a vector of `size` numbers, or a text.
 
     `name` is the target column's; `separator` stands between several labels in a cell of that column.
     """
@@ -178,7 +178,7 @@ def signature_from(value: object) -> Signature:
         raise ValueError("the signature names an input twice")
     if len({field.kind == "vector" for field in fields}) != 1:
         raise ValueError("the signature has no input, or vectors beside other kinds")
-    if output["kind"] not in ("label", "labels", "number", "vector"):
+    if output["kind"] not in ("label", "labels", "number", "vector", "text"):
         raise ValueError(f"unknown kind of output {quoted(str(output['kind']))}")
     labels = _texts(output["labels"], "labels")
     ignored = _texts(value.get("ignored", []), "ignored")

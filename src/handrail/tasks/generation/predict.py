@@ -1,0 +1,210 @@
+"""Writes on from prompts and messages: an opened decoder, its tokenizer, its chat template, and who waits for what."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Final
+
+from handrail.catalog.safetensors import read_safetensors
+from handrail.core.bundle import Bundle, damaged
+from handrail.core.errors import HandrailError
+from handrail.core.mapping import Mapped
+from handrail.encode.chat import Chat, tool_calls
+from handrail.encode.tokens import Tokenizer, tokenizer_from
+from handrail.generate.generator import Generator
+from handrail.generate.pieces import Answered, Piece
+from handrail.generate.settings import Settings, settings_from
+from handrail.runtimes.decoder import Decoder, open_decoder, shape_from
+from handrail.tasks import Answer
+from handrail.tasks.generation.export import TEMPLATE, TOKENIZER, WEIGHTS
+
+SLOTS: Final = 16
+Messages = Sequence[Mapping[str, Any]]
+
+
+class Writer:
+    """The half that answers. Threads may share it: whoever waits moves all continuations on, so they run together."""
+
+    def __init__(
+        self, decoder: Decoder, tokenizer: Tokenizer, chat: Chat, *, defaults: Settings, adds_begin: bool = False,
+        budget_bytes: int | None = None,
+    ) -> None:  # fmt: skip
+        self.decoder, self.tokenizer, self.chat, self.defaults = decoder, tokenizer, chat, defaults
+        self.generator = Generator(decoder, tokenizer, budget_bytes=budget_bytes)
+        self._adds_begin = adds_begin
+        self._lock = threading.Lock()
+        self._mail: dict[int, deque[Piece]] = {}
+
+    @property
+    def window(self) -> int:
+        """How many tokens a continuation looks back on."""
+        return self.decoder.window
+
+    def prompt_tokens(self, text: str) -> list[int]:
+        """The tokens of a plain prompt. One that is empty is the beginning of a text."""
+        tokens = self.tokenizer.encode(text)
+        begin = self.tokenizer.begin
+        if begin is not None and (self._adds_begin or not tokens):
+            return [begin, *tokens]
+        if not tokens and not self.tokenizer.ends:
+            raise HandrailError("data", "an empty prompt", "give a beginning, a word at least", field="prompt")
+        # For the models without a mark for the beginning, texts begin after the end of another one.
+        return tokens or [min(self.tokenizer.ends)]
+
+    def chat_tokens(self, messages: Messages, tools: Sequence[Mapping[str, Any]] | None = None) -> list[int]:
+        """The tokens of a talk, up to where the answer begins."""
+        tokens = self.chat.tokens(self.tokenizer, messages, tools)
+        begin = self.tokenizer.begin
+        return [begin, *tokens] if self.chat.is_plain and self._adds_begin and begin is not None else tokens
+
+    def settings(self, given: Mapping[str, Any], *, chats: bool = False) -> Settings:
+        """The settings of a request; a plain chat ends where the next speaker begins.
+
+        Raises HandrailError that names every setting that is off.
+        """
+        found = settings_from(given, self.defaults)
+        return replace(found, stop=(*found.stop, *self.chat.stop)) if chats and self.chat.is_plain else found
+
+    def stream(self, prompt: Sequence[int], settings: Settings) -> Iterator[Piece]:
+        """The pieces of one request as they come; leaving the loop ends it."""
+        number = self._submitted(prompt, settings)
+        try:
+            yield from self._pieces(number, settings.n)
+        finally:
+            self._leave(number)
+
+    def answer(self, prompts: Sequence[Sequence[int]], settings: Settings) -> list[list[Answered]]:
+        """For each prompt its `n` continuations; all run together."""
+        numbers: list[int] = []
+        try:
+            numbers += [self._submitted(prompt, settings) for prompt in prompts]
+            return [gathered(self._pieces(number, settings.n), settings.n) for number in numbers]
+        finally:
+            for number in numbers:
+                self._leave(number)
+
+    def _submitted(self, prompt: Sequence[int], settings: Settings) -> int:
+        with self._lock:
+            number = self.generator.submit(prompt, settings)
+            self._mail[number] = deque()
+            return number
+
+    def _pieces(self, number: int, count: int) -> Iterator[Piece]:
+        while count:
+            piece = self._next(number)
+            count -= piece.finish is not None
+            yield piece
+
+    def _next(self, number: int) -> Piece:
+        mail = self._mail[number]
+        while True:
+            with self._lock:
+                if mail:
+                    return mail.popleft()
+                for piece in self.generator.step():
+                    if piece.id in self._mail:
+                        self._mail[piece.id].append(piece)
+
+    def _leave(self, number: int) -> None:
+        with self._lock:
+            self.generator.cancel(number)
+            self._mail.pop(number, None)
+
+
+def gathered(pieces: Iterator[Piece], count: int) -> list[Answered]:
+    """Whole continuations of the pieces of one request. Raises the problem of one that failed."""
+    parts: list[list[Piece]] = [[] for _ in range(count)]
+    for piece in pieces:
+        if piece.problem is not None:
+            raise piece.problem
+        parts[piece.index].append(piece)
+    return [_whole(part) for part in parts]
+
+
+def answer_of(found: Answered) -> Answer:
+    """A continuation as it is answered."""
+    return {"text": found.text, "finish": found.finish, "usage": usage_of(found)}
+
+
+def message_of(found: Answered, *, calls: bool) -> Answer:
+    """A continuation as the message that it is, with the tools it `calls` where there are any."""
+    said, called = tool_calls(found.text) if calls else (found.text, [])
+    message: dict[str, Any] = {"role": "assistant", "content": said.strip()}
+    if called:
+        message["tool_calls"] = [{"type": "function", "function": call} for call in called]
+    return {"message": message, "finish": found.finish, "usage": usage_of(found)}
+
+
+def usage_of(found: Answered | Piece) -> dict[str, float]:
+    """What a continuation took, as JSON."""
+    return {} if found.usage is None else asdict(found.usage)
+
+
+def load(
+    bundle: Bundle, *, threads: int = 1, slots: int = SLOTS, budget_bytes: int | None = None, window: int | None = None
+) -> Writer:
+    """Opens a bundle's decoder; the weights are hashed meanwhile. Raises HandrailError where anything is off."""
+    mapped = bundle.map(WEIGHTS)
+    settings = _encode_of(bundle)
+    # The slow import goes on while the weights are hashed.
+    importlib.import_module("onnxruntime")
+    try:
+        special = settings["special"]
+        tokenizer = tokenizer_from(bundle.read(TOKENIZER), special)
+        shape = shape_from(settings["shape"])
+        longest = min(window or settings["window"], settings["window"], shape.context)
+        _check(tokenizer, shape.vocabulary, special)
+        template = bundle.read(TEMPLATE).decode("utf-8") if TEMPLATE in bundle.manifest.files else None
+        chat = Chat(template, special["names"])
+        decoder = _decoder(mapped, shape, threads=threads, slots=slots, window=longest)
+        defaults = settings_from(settings["defaults"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise damaged(bundle.path, f"the encode settings are off: {str(error)[:200]}") from error
+    mapped.check()
+    return Writer(
+        decoder, tokenizer, chat, defaults=defaults, adds_begin=bool(special["adds_begin"]), budget_bytes=budget_bytes
+    )
+
+
+def _decoder(mapped: Mapped, shape: Any, *, threads: int, slots: int, window: int) -> Decoder:
+    tensors = read_safetensors(mapped.content, WEIGHTS)
+    return open_decoder(shape, tensors, threads=threads, slots=slots, window=window)
+
+
+def _encode_of(bundle: Bundle) -> dict[str, Any]:
+    signature, settings = bundle.manifest.signature, bundle.manifest.encode
+    if [field.kind for field in signature.inputs] != ["text"] or signature.output.kind != "text":
+        raise damaged(bundle.path, "it does not turn a text into a text")
+    for name, kind in {"shape": dict, "special": dict, "defaults": dict, "window": int}.items():
+        if type(settings.get(name)) is not kind:
+            raise damaged(bundle.path, f"the encode settings are off: {name}")
+    if settings["window"] < 2:
+        raise damaged(bundle.path, "the encode settings are off: a window of no tokens")
+    return settings
+
+
+def _check(tokenizer: Tokenizer, vocabulary: int, special: Mapping[str, Any]) -> None:
+    """Raises ValueError where the tokenizer knows tokens that the decoder does not."""
+    marks = [*tokenizer.ends, *([] if tokenizer.begin is None else [tokenizer.begin])]
+    if tokenizer.size > vocabulary or not all(mark < vocabulary for mark in marks):
+        raise ValueError("the tokenizer knows tokens that the decoder does not")
+    names = special["names"]
+    if type(names) is not dict or not all(isinstance(text, str) for text in names.values()):
+        raise ValueError("special names that are none")
+
+
+def _whole(pieces: list[Piece]) -> Answered:
+    last = pieces[-1]
+    assert last.finish is not None and last.usage is not None
+    logprobs = tuple(one for piece in pieces for one in piece.logprobs or ())
+    return Answered(
+        text="".join(piece.text for piece in pieces),
+        tokens=tuple(token for piece in pieces for token in piece.tokens),
+        logprobs=logprobs if any(piece.logprobs is not None for piece in pieces) else None,
+        finish=last.finish,
+        usage=last.usage,
+    )
