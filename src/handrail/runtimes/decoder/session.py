@@ -160,7 +160,7 @@ class _Step:
 def _given(shape: Shape, tokens: np.ndarray, length: int, at: list[int]) -> dict[str, np.ndarray]:
     """What the graph reads for a piece of one prompt."""
     after = length + len(tokens)
-    given = {
+    given: dict[str, np.ndarray] = {
         "tokens": np.ascontiguousarray(tokens, dtype=np.int64).reshape(1, -1),
         "before": np.array([after - 1], np.int32),
         "total": np.array(after, np.int32),
