@@ -1,0 +1,83 @@
+"""Reads prompts piece by piece between the steps of those that run, so that a long one stalls nobody."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from handrail.generate.continuation import Continuation
+from handrail.generate.slots import Slots
+from handrail.runtimes.decoder.session import Decoder
+
+# Nobody runs who could be stalled: more at once, so that the first token comes sooner.
+IDLE_TIMES: Final = 2
+# A smaller piece of a prompt would cost nearly as much as this one.
+LEAST_PIECE: Final = 8
+# So many tokens that somebody else is reading just now are worth waiting for.
+WORTH_WAITING: Final = 32
+
+
+class Reading:
+    """The continuations whose prompts are not yet read, oldest first."""
+
+    def __init__(self, decoder: Decoder, slots: Slots, tokens: int) -> None:
+        self._decoder, self._slots, self._tokens = decoder, slots, tokens
+        self._waiting: list[Continuation] = []
+        self._oldest_first = False
+        self.read_tokens = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, continuation: Continuation) -> None:
+        self._waiting.append(continuation)
+
+    def remove(self, continuation: Continuation) -> None:
+        if continuation in self._waiting:
+            self._waiting.remove(continuation)
+
+    def step(self) -> None:
+        """Reads a bounded number of tokens; whose prompt is read runs from then on.
+
+        Every other time the shortest prompts come first, so that a few words need not wait for a book; in between the
+        oldest, so that the book is read, too.
+        """
+        left = self._tokens if self._slots.rows else IDLE_TIMES * self._tokens
+        self._oldest_first = not self._oldest_first
+        order = list(self._waiting) if self._oldest_first else sorted(self._waiting, key=lambda each: each.to_read)
+        for continuation in order:
+            if continuation.held == 0:
+                self._slots.take_over(continuation)
+                if self._is_worth_waiting(continuation):
+                    continue
+            if continuation.to_read:
+                left -= self._read(continuation, left)
+            if not continuation.to_read:
+                self._waiting.remove(continuation)
+                self._slots.join(continuation)
+            if left < LEAST_PIECE:
+                break
+
+    def _is_worth_waiting(self, continuation: Continuation) -> bool:
+        """Whether an older one is about to read much of the same."""
+        for other in self._waiting:
+            if other is continuation:
+                return False
+            if self._slots.shared_with(continuation, other) - continuation.held >= WORTH_WAITING:
+                return True
+        return False
+
+    def _read(self, continuation: Continuation, most: int) -> int:
+        """Reads up to `most` tokens, or one more: a single one is never left over, since the decoder reads single
+        tokens another way, with other last bits."""
+        size = min(continuation.to_read, most)
+        if continuation.to_read - size == 1:
+            size += 1
+        begin = continuation.held
+        piece = continuation.context[begin : begin + size]
+        self._decoder.prefill(continuation.slot, piece, begin, wants=False)
+        if continuation.read == begin:
+            continuation.read += size
+        continuation.held += size
+        self._slots.grew(continuation)
+        self.read_tokens += size
+        return size
