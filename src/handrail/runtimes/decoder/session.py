@@ -57,6 +57,14 @@ class Decoder:
         logits = _run(self._session, self._prefills[slot], given)
         return logits[0] if wants else None
 
+    def foresee(self, slot: int, tokens: np.ndarray, length: int) -> np.ndarray:
+        """`prefill` that gives the logits (tokens, vocabulary) after each token: how well a text is foreseen."""
+        if slot not in self._prefills:
+            self._prefills[slot] = self._session.io_binding()
+            _bind_kept(self._prefills[slot], self._arena.views(slot, slot + 1))
+        given = _given(self.shape, tokens, length, list(range(len(tokens))))
+        return _run(self._session, self._prefills[slot], given)
+
     def move(self, source: int, target: int, length: int) -> None:
         """Copies the keys and values of the first `length` tokens of one slot into another."""
         self._arena.numbers[:, target, :, :length] = self._arena.numbers[:, source, :, :length]
