@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from handrail.core.bundle import Bundle, Manifest, damaged, open_bundle
 from handrail.core.errors import HandrailError
+from handrail.core.files import read_limited
+from handrail.core.processors import processors
 from handrail.core.registry import runtime_for, task_part
 from handrail.core.signature import Columns, Signature
 from handrail.core.values import Cell
@@ -23,6 +26,11 @@ from handrail.measure.explain import contributions, word_contributions
 from handrail.store import Store, split_reference
 from handrail.tasks import Answer, Predictor
 
+if TYPE_CHECKING:
+    # Opened where a model writes, and nowhere else: it takes a while.
+    from handrail.generate.pieces import Piece
+    from handrail.tasks.generation.predict import Writer
+
 WEIGHTS = "weights/model.onnx"
 # Rows sent through the graph at once; keeps memory flat however long a file is.
 BATCH_ROWS, BATCH_TEXTS = 512, 64
@@ -30,54 +38,83 @@ BATCH_ROWS, BATCH_TEXTS = 512, 64
 MOST_PADDED, FREE_PADDING = 1.15, 64
 REPLAY_TOLERANCE = 1e-4
 FILE_ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx", ".xls", ".ods", ".gz")
+MAX_TEXT_BYTES = 64 * 2**20
 # What encoding, running and decoding took.
 Seconds = tuple[float, float, float]
+Settings = Mapping[str, Any]
+Messages = Sequence[Mapping[str, Any]]
+NO_SETTINGS: Settings = MappingProxyType({})
 
 
 class Model:
     """Answers rows. Opening it runs nothing but the graph; `report` says how good it is."""
 
-    def __init__(self, bundle: Bundle, *, name: str, version: int | None, threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, *, name: str, version: int | None, threads: int = 0) -> None:
         self.bundle = bundle
-        self._threads = threads
+        self._threads = threads or (processors() if self.writes else 1)
         self.name = name
         self.version = version
 
-    def __call__(self, x: object) -> Any:
+    def __call__(self, x: object, **settings: Any) -> Any:
         """One answer for one row (a mapping, a row of a DataFrame, or a text where the model takes one), a list for a
-        list, a column of texts or a table.
+        list, a column of texts or a table. Models that write text take `settings` (max_tokens, temperature, seed …),
+        and messages, too: see `chat`.
         """
+        if self.writes and _are_messages(x):
+            return self.chat(x, **settings)  # type: ignore[arg-type]
         row = self._row_in(x)
-        return self.predict(x) if row is None else self.predict([row])[0]
+        return self.predict(x, **settings) if row is None else self.predict([row], **settings)[0]
 
-    def predict(self, rows: object) -> list[Answer]:
+    def predict(self, rows: object, **settings: Any) -> list[Any]:
         """Answers in the order of `rows`: a list of rows, a column of texts, a DataFrame, a Table, or a file's Path.
 
-        Raises HandrailError ("data") that names rows and fields; then nothing was answered.
+        A model that writes text takes `settings`, writes on from all rows at once, and gives a list for each row
+        where `n` is more than 1. Raises HandrailError ("data") that names rows and fields; then nothing was answered.
         """
         if isinstance(rows, str) or self._row_in(rows) is not None:
             raise HandrailError("usage", "predict takes a list of rows", _instead_of(rows))
         if hasattr(rows, "to_list"):
             rows = rows.to_list()
         if isinstance(rows, Sequence):
-            return self.predict_columns(self.signature.columns_of_rows(rows)) if rows else []
+            return self.predict_columns(self.signature.columns_of_rows(rows), settings) if rows else []
         if hasattr(rows, "columns") and len(rows) == 0:  # type: ignore[arg-type]
             return []
         if not isinstance(rows, Table | Path) and not hasattr(rows, "columns"):
             problem = f"expected a row, a list of rows, a table or a Path, received {type(rows).__name__}"
             raise HandrailError("usage", problem, f"model([{self.signature.sample_text()}])")
-        return self.predict_table(read_table(rows))
+        return self.predict_table(read_table(rows), settings)
 
-    def predict_table(self, table: Table) -> list[Answer]:
+    def predict_table(self, table: Table, settings: Settings = NO_SETTINGS) -> list[Any]:
         """Answers for a table that has at least the model's columns, in any order; optional ones may be absent."""
-        return self.predict_columns(self.signature.columns_of_table(table.columns))
+        return self.predict_columns(self.signature.columns_of_table(table.columns), settings)
 
-    def predict_columns(self, columns: Columns) -> list[Answer]:
+    def predict_columns(self, columns: Columns, settings: Settings = NO_SETTINGS) -> list[Any]:
         """Answers for parsed columns (see `Signature`): the path that every other one ends in."""
-        return self.timed(columns)[0]
+        if not self.writes:
+            if settings:
+                raise HandrailError("usage", f"{self.name} takes no settings", "leave them out", field=min(settings))
+            return self.timed(columns)[0]
+        (texts,) = columns.values()
+        return self.writer.continued([text or "" for text in texts], settings)
+
+    def stream(self, x: str | Messages, **settings: Any) -> Iterator[Piece]:
+        """The answer to a prompt, or to messages, in pieces while it is written; leaving the loop ends it.
+
+        `piece.text` is what came to it; the last piece of each continuation has `finish` and `usage`.
+        """
+        return self.writer.streamed(x, settings)
+
+    def chat(self, messages: Messages, tools: Sequence[Mapping[str, Any]] | None = None, **settings: Any) -> Any:
+        """The next message of a talk: {"message": {"role": "assistant", "content": …}, "finish", "usage"}; a list of
+        such where `n` is more than 1. `messages` and `tools` are as OpenAI's clients send them.
+        """
+        return self.writer.next_message(messages, tools, settings)
 
     def timed(self, columns: Columns) -> tuple[list[Answer], Seconds]:
         """Answers for parsed columns, and the seconds that encoding, running and decoding took."""
+        if self.writes:
+            begun = time.perf_counter()
+            return self.predict_columns(columns), (0.0, time.perf_counter() - begun, 0.0)
         scores, encode_s, run_s = self._scored(columns)
         begun = time.perf_counter()
         answers = self._predictor.decode(scores)
@@ -93,6 +130,9 @@ class Model:
         For classes the contributions are to the answered label's probability, for numbers to the value. For tables
         they add up, with `base`, to the score; for text they say how far a word lifts it, alone and among the others.
         """
+        if self.writes:
+            raise HandrailError("usage", "a text that was written is not explained",
+                                "model(prompt, logprobs=5) tells what else was likely at each token")  # fmt: skip
         row = row if (known := self._row_in(row)) is None else known
         answer = self.predict([row])[0]
         index = self._explained_index(answer)
@@ -111,10 +151,9 @@ class Model:
     def check(self) -> dict[str, Any]:
         """Hashes every member and answers the examples again. Raises HandrailError ("bundle") when anything is off."""
         for member in self.manifest.files:
-            self.bundle.read(member)
-        answers = self._answers_again()
-        apart = [_distance(answer, example["answer"]) for answer, example in zip(answers, self.examples, strict=False)]
-        if apart and max(apart) > REPLAY_TOLERANCE:
+            self.bundle.check(member)
+        apart, tolerance = self._apart()
+        if apart and not max(apart) <= tolerance:
             raise HandrailError(
                 "bundle",
                 f"the model does not reproduce its own examples (largest difference {max(apart):.2g})",
@@ -130,10 +169,13 @@ class Model:
         }
 
     def evaluate(self, source: object) -> dict[str, Any]:
-        """How good the model is on other rows, next to the trivial one: the same measures as in its report.
+        """How good the model is on other rows, next to the trivial one: the same measures as in its report. Of a model
+        that writes text, how well it foresees a text, or the text in the file at a Path: bits for each byte.
 
         `warnings` says so when these are the rows it was trained with.
         """
+        if self.writes:
+            return self._measured(source)
         table = source if isinstance(source, Table) else read_table(source)
         target = self.signature.output.name
         if target not in table.columns:
@@ -156,6 +198,20 @@ class Model:
             raise damaged(self.bundle.path, "it does not say what a trivial model answers") from error
         part = task_part(self.manifest.task, "score")
         found: dict[str, Any] = part.score(self.signature, scores, truth, trivial)
+        return found
+
+    @property
+    def writes(self) -> bool:
+        """Whether the model writes text: it takes settings, chats and streams."""
+        return self.signature.output.kind == "text"
+
+    @cached_property
+    def writer(self) -> Writer:
+        """What writes, opened when first asked for. Raises HandrailError for a model that does not write."""
+        if not self.writes:
+            problem = f"{self.name} does not write text: it is for {self.manifest.task}"
+            raise HandrailError("usage", problem, "model(row) answers a row")
+        found: Writer = task_part(self.manifest.task, "predict").load(self.bundle, threads=self._threads)
         return found
 
     @property
@@ -201,6 +257,31 @@ class Model:
         if fingerprint(table.columns) != self.manifest.data.get("fingerprint"):
             return []
         return ["these are the rows it was trained with: the score flatters, and says nothing of new rows"]
+
+    def _apart(self) -> tuple[list[float], float]:
+        """How far each example's answer is from what it was, and how far it may be."""
+        if self.writes:
+            measure = task_part(self.manifest.task, "measure")
+            try:
+                return measure.apart(self._alone(), self.examples), measure.TOLERANCE
+            except (KeyError, TypeError, ValueError) as error:
+                raise damaged(self.bundle.path, f"examples.json holds no continuations: {error}") from error
+        answers = self._answers_again()
+        pairs = zip(answers, self.examples, strict=False)
+        return [_distance(answer, example["answer"]) for answer, example in pairs], REPLAY_TOLERANCE
+
+    def _measured(self, source: object) -> dict[str, Any]:
+        if isinstance(source, Path):
+            source = read_limited(source, MAX_TEXT_BYTES).decode("utf-8", "replace")
+        if not isinstance(source, str):
+            problem = f"expected a text or the Path of one, received {type(source).__name__}"
+            raise HandrailError("usage", problem, "model.evaluate(Path('text.txt'))")
+        return dict(task_part(self.manifest.task, "measure").text_quality(self._alone(), source))
+
+    def _alone(self) -> Writer:
+        """The model opened once more, for what must not disturb continuations."""
+        found: Writer = task_part(self.manifest.task, "predict").load(self.bundle, threads=self._threads, slots=1)
+        return found
 
     def _answers_again(self) -> list[Answer]:
         """The answers to the examples, or, where there are none, to a row made from the signature."""
@@ -277,10 +358,11 @@ class Model:
         return answer
 
 
-def load(reference: str | Path, *, home: Path | None = None, threads: int = 1) -> Model:
+def load(reference: str | Path, *, home: Path | None = None, threads: int = 0) -> Model:
     """The model called `name`, `name@3` or `name@alias`, or the one in a bundle's folder.
 
-    One thread answers one row quickest; more help with many rows at once.
+    One thread answers one row quickest; more help with many rows at once. 0 is one, and for models that write text
+    as many as there are cores.
     """
     text = str(reference)
     if isinstance(reference, Path) or "/" in text or text.startswith("."):
@@ -288,6 +370,12 @@ def load(reference: str | Path, *, home: Path | None = None, threads: int = 1) -
         return Model(bundle, name=bundle.manifest.name, version=None, threads=threads)
     path = Store(home).find(text)
     return Model(open_bundle(path), name=split_reference(text)[0], version=int(path.name), threads=threads)
+
+
+def _are_messages(x: object) -> bool:
+    return (
+        isinstance(x, Sequence) and not isinstance(x, str) and bool(x) and isinstance(x[0], Mapping) and "role" in x[0]
+    )
 
 
 def _instead_of(row: object) -> str:

@@ -12,8 +12,9 @@ import numpy as np
 from handrail.core.errors import HandrailError
 from handrail.core.events import Tell, quiet
 from handrail.core.field import described
+from handrail.core.processors import processors
 from handrail.language.background import BACKGROUND
-from handrail.language.embedder import BASE, processors
+from handrail.language.embedder import BASE
 from handrail.language.encoder import encoder
 from handrail.language.texts import text_of, texts_of
 

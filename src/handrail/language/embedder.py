@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from handrail.core.events import Tell, quiet
+from handrail.core.processors import processors
 from handrail.language.encoder import Encoder, encoder
 from handrail.language.texts import texts_of, whole
 
@@ -47,8 +47,3 @@ class Embedder:
 
     def __repr__(self) -> str:
         return f"<handrail.Embedder {self.name}: {self.size} numbers>"
-
-
-def processors() -> int:
-    """The processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

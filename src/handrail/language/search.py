@@ -14,9 +14,10 @@ from handrail.core.bundle import Bundle, Manifest, open_bundle, to_json, write_b
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.events import Progress, Said, Tell, quiet
 from handrail.core.field import Field
+from handrail.core.processors import processors
 from handrail.core.signature import Output, Signature
 from handrail.language.documents import documents_of
-from handrail.language.embedder import BASE, processors
+from handrail.language.embedder import BASE
 from handrail.language.encoder import Encoder, Source, encoder, of_bundle, source
 from handrail.language.extracts import whole_number
 from handrail.language.passages import passages

@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 
 from handrail.core.events import Tell, quiet
-from handrail.language.embedder import BASE, processors
+from handrail.core.processors import processors
+from handrail.language.embedder import BASE
 from handrail.language.encoder import encoder
 from handrail.language.extracts import (
     ALGORITHMS,

@@ -69,6 +69,37 @@ class Writer:
         found = settings_from(given, self.defaults)
         return replace(found, stop=(*found.stop, *self.chat.stop)) if chats and self.chat.is_plain else found
 
+    def continued(self, prompts: Sequence[str], given: Mapping[str, Any]) -> list[Any]:
+        """For each prompt its continuation, a list of them where `n` is more than 1."""
+        settings = self.settings(given)
+        found = self.answer([self.prompt_tokens(prompt) for prompt in prompts], settings)
+        return [_one_or_all([self.answer_of(one) for one in row]) for row in found]
+
+    def streamed(self, x: str | Messages, given: Mapping[str, Any]) -> Iterator[Piece]:
+        """The pieces of the answer to a prompt or to messages."""
+        settings = self.settings(given, chats=not isinstance(x, str))
+        return self.stream(self.prompt_tokens(x) if isinstance(x, str) else self.chat_tokens(x), settings)
+
+    def next_message(
+        self, messages: Messages, tools: Sequence[Mapping[str, Any]] | None, given: Mapping[str, Any]
+    ) -> Any:
+        """The message that follows, a list of them where `n` is more than 1."""
+        settings = self.settings(given, chats=True)
+        (found,) = self.answer([self.chat_tokens(messages, tools)], settings)
+        return _one_or_all([message_of(one, calls=bool(tools)) for one in found])
+
+    def answer_of(self, found: Answered) -> Answer:
+        """A continuation as it is answered; with `logprobs`, each token's and the likeliest others'."""
+        answer: Answer = {"text": found.text, "finish": found.finish, "usage": usage_of(found)}
+        if found.logprobs is not None:
+            name = self.tokenizer.token_name
+            answer["logprobs"] = [
+                {"token": name(one.token), "logprob": one.logprob,
+                 "top": [{"token": name(token), "logprob": logprob} for token, logprob in one.top]}
+                for one in found.logprobs
+            ]  # fmt: skip
+        return answer
+
     def stream(self, prompt: Sequence[int], settings: Settings) -> Iterator[Piece]:
         """The pieces of one request as they come; leaving the loop ends it."""
         number = self._submitted(prompt, settings)
@@ -123,11 +154,6 @@ def gathered(pieces: Iterator[Piece], count: int) -> list[Answered]:
             raise piece.problem
         parts[piece.index].append(piece)
     return [_whole(part) for part in parts]
-
-
-def answer_of(found: Answered) -> Answer:
-    """A continuation as it is answered."""
-    return {"text": found.text, "finish": found.finish, "usage": usage_of(found)}
 
 
 def message_of(found: Answered, *, calls: bool) -> Answer:
@@ -195,6 +221,10 @@ def _check(tokenizer: Tokenizer, vocabulary: int, special: Mapping[str, Any]) ->
     names = special["names"]
     if type(names) is not dict or not all(isinstance(text, str) for text in names.values()):
         raise ValueError("special names that are none")
+
+
+def _one_or_all(found: list[Answer]) -> Any:
+    return found[0] if len(found) == 1 else found
 
 
 def _whole(pieces: list[Piece]) -> Answered:
