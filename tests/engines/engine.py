@@ -78,12 +78,12 @@ class Engine:
 
 
 @contextlib.contextmanager
-def engine_at(home: Path, versions: int = 2) -> Iterator[Engine]:
+def engine_at(home: Path, versions: int = 2, tls: tuple[Path, Path] | None = None) -> Iterator[Engine]:
     """An engine with a model `churn` of so many versions in its store; nothing of it is left afterwards."""
     for weight in WEIGHTS[:versions]:
         save(home, "churn", lambda folder, weight=weight: make_bundle(folder, weight=weight))  # type: ignore[misc]
     place = Place(home)
-    engine = Engine(place, ensure_running(place, port=0)["url"])
+    engine = Engine(place, ensure_running(place, port=0, tls=tls)["url"])
     try:
         yield engine
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from handrail.core.errors import HandrailError
 from handrail.predictors import environment as module
-from handrail.predictors.environment import environment_of
+from handrail.predictors.environment import environment_of, sweep_environments
 from handrail.predictors.project import snapshot
 from handrail.serve.predictor_replica import command_of
 from tests.predictors.running import answering, spec_of, write_project
@@ -142,3 +143,16 @@ def test_a_list_of_packages_that_is_not_there_is_named(tmp_path: Path) -> None:
     folder = snapshot(project, tmp_path / "into", spec_of(requirements="packages.txt"))
     with pytest.raises(HandrailError, match=r"no file 'packages\.txt'"):
         environment_of(folder, tmp_path)
+
+
+def test_environments_that_nobody_uses_go(tmp_path: Path) -> None:
+    snapshot_of_one = taken(tmp_path, "handrail-toy==1.5\n")
+    kept = tmp_path / "environments"
+    for name in (module._name_of(snapshot_of_one), "old", "new", "busy"):
+        (kept / name).mkdir(parents=True)
+        (kept / name / module.WHOLE).write_text("")
+        os.utime(kept / name / module.WHOLE, (1, 1) if name != "new" else None)
+    with module._locked(kept / "busy", print):
+        assert sweep_environments(tmp_path, [snapshot_of_one]) == ["old"]
+    assert len([path for path in kept.iterdir() if path.is_dir()]) == 3
+    assert sweep_environments(tmp_path / "nowhere", []) == []

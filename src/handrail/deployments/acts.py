@@ -81,12 +81,14 @@ def delete(api: str, *, home: Path | None = None, tell: Tell = quiet) -> bool:
 
 
 def up(
-    *, host: str | None = None, port: int | None = None, home: Path | None = None, tell: Tell = quiet
-) -> tuple[dict[str, Any], bool]:
-    """Starts the engine, and with it what is deployed. How that stands, and whether the engine ran already."""
+    *, host: str | None = None, port: int | None = None, tls: tuple[Path, Path] | None = None,
+    home: Path | None = None, tell: Tell = quiet,
+) -> tuple[dict[str, Any], bool]:  # fmt: skip
+    """Starts the engine, and with it what is deployed. How that stands, and whether the engine ran already. `tls`: the
+    files of a certificate and its key."""
     place = place_of(home)
     ran = is_running(place)
-    ensure_running(place, host=host, port=port, tell=tell)
+    ensure_running(place, host=host, port=port, tls=tls, tell=tell)
     return status(home=home), ran
 
 

@@ -12,14 +12,15 @@ import site
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from handrail.core.errors import HandrailError, clipped
-from handrail.core.files import disk_errors, read_limited, write_text
+from handrail.core.files import disk_errors, read_limited, remove_folder, write_text
 from handrail.predictors.project import code_of
 from handrail.predictors.settings import read_settings
 
@@ -28,7 +29,9 @@ USUAL: Final = "requirements.txt"
 WHOLE: Final = "handrail.txt"
 PATH_FILE: Final = "handrail.pth"
 SOURCES: Final = "project"
+FOLDER: Final = "environments"
 MAX_REQUIREMENTS_BYTES: Final = 2**20
+UNUSED_S: Final = 30 * 24 * 3600.0
 TIMEOUT_S: Final = 3600.0
 NOT_RUN: Final = {
     "dependencies.sh": "dependencies.sh is not run: install what it installs on this machine yourself",
@@ -60,14 +63,60 @@ def environment_of(
     requirements = _requirements(code, read_settings(snapshot).requirements)
     if requirements is None:
         return Environment(sys.executable, notes)
-    wanted = read_limited(requirements, MAX_REQUIREMENTS_BYTES)
-    is_local = _is_local(wanted)
-    folder = home / "environments" / _key(wanted, requirements, snapshot.name if is_local else "")
+    folder = home / FOLDER / _named(requirements, snapshot)
     with _locked(folder, say):
-        if not (folder / WHOLE).is_file():
-            _make(folder, code, requirements.relative_to(code), is_local, say, timeout_s)
+        if (folder / WHOLE).is_file():
+            os.utime(folder / WHOLE)  # it is used: see `sweep_environments`
+        else:
+            wanted = read_limited(requirements, MAX_REQUIREMENTS_BYTES)
+            _make(folder, code, requirements.relative_to(code), _is_local(wanted), say, timeout_s)
             write_text(folder / WHOLE, wanted.decode("utf-8", "replace"))
     return Environment(str(_python(folder)), notes)
+
+
+def sweep_environments(home: Path, snapshots: Iterable[Path], unused_s: float = UNUSED_S) -> list[str]:
+    """Removes environments that no snapshot of these asks for, and nobody has asked for in `unused_s`; gives their
+    names. One that is being made or taken is left alone."""
+    try:
+        found = [path for path in (home / FOLDER).iterdir() if path.is_dir()]
+    except OSError:
+        return []
+    wanted = {name for snapshot in snapshots if (name := _name_of(snapshot))}
+    gone = [path for path in found if path.name not in wanted and time.time() - _used(path) > unused_s]
+    return [path.name for path in gone if _removed(path)]
+
+
+def _name_of(snapshot: Path) -> str:
+    """The name of the environment that a snapshot asks for; nothing where it asks for none, or cannot be read."""
+    try:
+        code = code_of(snapshot)
+        requirements = _requirements(code, read_settings(snapshot).requirements)
+        return "" if requirements is None else _named(requirements, snapshot)
+    except (HandrailError, OSError):
+        return ""
+
+
+def _named(requirements: Path, snapshot: Path) -> str:
+    wanted = read_limited(requirements, MAX_REQUIREMENTS_BYTES)
+    return _key(wanted, requirements, snapshot.name if _is_local(wanted) else "")
+
+
+def _used(folder: Path) -> float:
+    for path in (folder / WHOLE, folder):
+        with contextlib.suppress(OSError):
+            return path.stat().st_mtime
+    return time.time()
+
+
+def _removed(folder: Path) -> bool:
+    lock = folder.with_suffix(".lock")
+    try:
+        with lock.open("ab") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_folder(folder)
+    except (OSError, HandrailError):
+        return False
+    return True
 
 
 def _requirements(code: Path, given: str | None) -> Path | None:

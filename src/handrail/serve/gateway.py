@@ -18,15 +18,15 @@ from handrail.model import Model
 from handrail.serve.access_log import Lines
 from handrail.serve.api import Api, Version, version_of
 from handrail.serve.app import App
-from handrail.serve.batcher import Batcher, Batching
+from handrail.serve.batcher import Batching
 from handrail.serve.certificates import Certificate, renewing
 from handrail.serve.guard import Guard, watching
 from handrail.serve.http import LINGER_S, Connection, Shared, sweeping
 from handrail.serve.limits import Limits
 from handrail.serve.metrics import Metrics
-from handrail.serve.packing import pack_for
 from handrail.serve.pool import Pool
 from handrail.serve.processes import Started
+from handrail.serve.queues import queue_for
 from handrail.serve.reload import following
 from handrail.serve.tracing import Tracing
 
@@ -55,7 +55,7 @@ class Settings:
 class Gateway:
     """Models, served. `run` returns when all is drained after SIGINT or SIGTERM."""
 
-    def __init__(self, models: Mapping[str, Model], start: Callable[[Path], Started], settings: Settings) -> None:
+    def __init__(self, models: Mapping[str, Model], start: Callable[[Model], Started], settings: Settings) -> None:
         self._models = models
         self._start = start
         self._settings = settings
@@ -75,7 +75,7 @@ class Gateway:
                 if await _unless_stopped(asyncio.gather(*(version.pool.open() for version in first)), stops):
                     door = await self._door(app, shared)
                     server = await loop.create_server(
-                        lambda: Connection(shared), sock=listening, backlog=BACKLOG, **_tls_settings(settings.tls)
+                        lambda: Connection(shared), sock=listening, backlog=BACKLOG, **tls_settings(settings.tls)
                     )
                     aside = [asyncio.create_task(sweeping(shared)), asyncio.create_task(watching(settings.guard))]
                     if settings.tls is not None:
@@ -114,11 +114,11 @@ class Gateway:
     def version(self, model: Model, started: Started | None = None) -> Version:
         """A version that is to be served; its pool is not open yet. `started` is the fork server it begins with."""
         metrics = Metrics()
-        batcher = Batcher(metrics, pack=pack_for(model.signature), batching=self._settings.batching)
+        batcher = queue_for(model, metrics, self._settings.batching)
         first = [started] if started is not None else []
 
         def start() -> Started:
-            return first.pop() if first else self._start(model.bundle.path)
+            return first.pop() if first else self._start(model)
 
         pool = Pool(start, batcher, metrics, replicas=self._settings.replicas, hang_s=self._settings.hang_s)
         return version_of(model, batcher, pool, metrics)
@@ -157,7 +157,7 @@ async def _unless_stopped(opening: asyncio.Future[list[None]], stops: _Stops) ->
     return False
 
 
-def _tls_settings(tls: Certificate | None) -> dict[str, Any]:
+def tls_settings(tls: Certificate | None) -> dict[str, Any]:
     """A client that does not end its part of opening or closing is not waited for as long as asyncio would."""
     return (
         {}

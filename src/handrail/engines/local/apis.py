@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -29,10 +30,13 @@ from handrail.engines.local.versions import (
     target_at,
     watch,
 )
+from handrail.predictors.environment import sweep_environments
 from handrail.serve.api import Api
 from handrail.serve.app import App, refuse_reserved
 from handrail.store.deployments import Deployments, Revision
 from handrail.watch import forget
+
+log = logging.getLogger("handrail.engine")
 
 Say = Callable[[str], None]
 # Beside the spec: the port that an API really has.
@@ -210,18 +214,19 @@ class Apis:
         reached("delete.done")
 
     def sweep(self) -> None:
-        """Copies of projects that no revision names go, unless somebody may be about to deploy them."""
+        """Copies of projects that no revision names go, unless somebody may be about to deploy them; so do
+        environments of packages that none of them asks for."""
         copies = self._site.home / "projects"
-        if not copies.is_dir():
-            return
         wanted = {
             self._kept.revision(name, number).folder
             for name in self._kept.apis()
             for number in self._kept.numbers(name)
         }
-        for copy in copies.iterdir():
+        for copy in copies.iterdir() if copies.is_dir() else ():
             if str(copy.resolve()) not in wanted and time.time() - copy.lstat().st_mtime > KEPT_S:
                 remove_folder(copy)
+        for name in sweep_environments(self._site.home, [Path(folder) for folder in wanted if folder]):
+            log.info("removed the environment %s: nobody has used it in a month", name)
 
     async def close(self) -> None:
         """Ends all replicas."""

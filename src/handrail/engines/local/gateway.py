@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import uvloop
 
@@ -32,8 +32,10 @@ from handrail.engines.local.settings import read_settings
 from handrail.engines.local.supervisor import HOLD, READY, STOP, detached
 from handrail.engines.local.versions import Site
 from handrail.jobs.runner import Runner, Settings
+from handrail.jobs.sweeping import DAY_S
 from handrail.serve.app import App
-from handrail.serve.gateway import BACKLOG, drained, request_ids
+from handrail.serve.certificates import Certificate, renewing
+from handrail.serve.gateway import BACKLOG, drained, request_ids, tls_settings
 from handrail.serve.guard import Guard, watching
 from handrail.serve.http import Connection, Shared, sweeping
 from handrail.serve.jobs import job_route_of
@@ -80,11 +82,11 @@ class Gateway:
         kept = Deployments(self._place.home)
         site = Site(self._place.home, self._place.logs, limits)
         apis = Apis(site, kept)
-        engine = Engine(apis, kept, f"http://{f'[{host}]' if ':' in host else host}:{port}")
         chosen = read_settings(self._place)
-        # By default jobs read no files over HTTP and tell nobody.
-        may = Settings(folders=[Path(one) for one in chosen["folders"]], webhooks=chosen["webhooks"])
-        runner = Runner(self._place.home, may, live_answers(lambda: app.routes))
+        tls = Certificate(*map(Path, chosen["tls"])) if chosen["tls"] else None
+        scheme, shown = "http" if tls is None else "https", f"[{host}]" if ":" in host else host
+        engine = Engine(apis, kept, f"{scheme}://{shown}:{port}")
+        runner = Runner(self._place.home, _allowed(chosen), live_answers(lambda: app.routes))
         doors = Doors(apis, limits, runner, site.told)
         app = App(
             apis.models, limits=limits, guard=guard, coded=apis.coded, more=doors.routes, tell=doors.lines,
@@ -94,20 +96,24 @@ class Gateway:
         apis.changed = app.changed
         shared = Shared(app, limits, request_ids(), app.admit)
         app.refusals = shared.refusals
-        ports = Ports(app, shared, self)
-        apis.ports = ports.wanted
+        ports = Ports(app, shared, self, apis)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, engine.ended.set)
         tasks = [
             asyncio.create_task(one)
-            for one in (self._supervised(engine), sweeping(shared), watching(guard), doors.look())
-        ]
+            for one in (
+                self._supervised(engine), sweeping(shared), watching(guard), doors.look(),
+                *([renewing(tls)] if tls else []),
+            )
+        ]  # fmt: skip
         asked = await control.answering(self._control.dup(), engine.verbs())
         try:
             restoring = asyncio.create_task(engine.restore())
             await asyncio.wait([restoring], timeout=RESTORE_S)
-            server = await loop.create_server(lambda: Connection(shared), sock=self._sockets[0], backlog=BACKLOG)
+            server = await loop.create_server(
+                lambda: Connection(shared), sock=self._sockets[0], backlog=BACKLOG, **tls_settings(tls)
+            )
             await ports.open()
             await runner.open()
             with contextlib.suppress(OSError):
@@ -166,10 +172,18 @@ class Gateway:
             socket.send_fds(self._link, [HOLD], [one.fileno() for one in (self._control, *self._sockets)])
 
 
-class Ports:
-    """Ports of the loopback at whose root single APIs answer."""
+def _allowed(chosen: Mapping[str, Any]) -> Settings:
+    """What jobs may do: by default they read no files over HTTP and tell nobody."""
+    workers = {"workers": chosen["workers"]} if chosen["workers"] else {}
+    return Settings(folders=[Path(one) for one in chosen["folders"]], webhooks=chosen["webhooks"],
+                    keep_s=chosen["keep_days"] * DAY_S, **workers)  # fmt: skip
 
-    def __init__(self, app: App, shared: Shared, gateway: Gateway) -> None:
+
+class Ports:
+    """Ports of the loopback at whose root single APIs answer: plainly, since nothing leaves the machine there."""
+
+    def __init__(self, app: App, shared: Shared, gateway: Gateway, apis: Apis) -> None:
+        apis.ports = self.wanted
         self._app = app
         self._shared = shared
         self._gateway = gateway

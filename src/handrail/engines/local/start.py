@@ -21,36 +21,49 @@ START_S: Final = 30.0
 
 
 def ensure_running(
-    place: Place, *, host: str | None = None, port: int | None = None, tell: Tell = quiet
-) -> dict[str, Any]:
-    """What the engine says of itself (`url`, `pid`), once it runs. `host` and `port` None: as it last was, else
-    127.0.0.1 and 8080; port 0 picks a free one.
+    place: Place, *, host: str | None = None, port: int | None = None,
+    tls: tuple[Path, Path] | None = None, tell: Tell = quiet,
+) -> dict[str, Any]:  # fmt: skip
+    """What the engine says of itself (`url`, `pid`), once it runs. `host`, `port` and `tls` (the files of a certificate
+    and its key) None: as it last was, else 127.0.0.1, 8080 and plain HTTP; port 0 picks a free one.
 
     Raises HandrailError for a port that is taken, a host that others reach while no key guards it, an engine that runs
     elsewhere already, and one that does not come up.
     """
     with place.locked("start.lock", wait_s=START_S):
         if is_running(place):
-            return _as_asked(ask(place, {"do": "ping"}), host, port)
+            return _as_asked(ask(place, {"do": "ping"}), host, port, tls)
         wanted = read_settings(place)
         host = host or wanted["host"]
         port = wanted["port"] if port is None else port
         if host not in LOOPBACK:
             _refuse_open(host, place)
+        files = wanted["tls"] if tls is None else [str(path.resolve()) for path in tls]
+        if files:
+            _refuse_unreadable(files)
         place.forget_control()
         with listening_at(host, port) as listening, bound(place.control) as control:
             place.remember_control()
-            write_settings(place, host=host, port=listening.getsockname()[1])
+            write_settings(place, host=host, port=listening.getsockname()[1], tls=files)
             _detached(place, [control, listening])
         return _up(place)
 
 
-def _as_asked(running: dict[str, Any], host: str | None, port: int | None) -> dict[str, Any]:
+def _as_asked(
+    running: dict[str, Any], host: str | None, port: int | None, tls: tuple[Path, Path] | None
+) -> dict[str, Any]:
     found = running.get("address", [host, port])
-    if (host is not None and host != found[0]) or (port and port != found[1]):
+    is_other = (host is not None and host != found[0]) or (port and port != found[1])
+    if is_other or (tls is not None and not running["url"].startswith("https:")):
         problem = f"the engine runs at {running['url']} already"
-        raise HandrailError("conflict", problem, "leave --host and --port out, or stop it first: handrail down")
+        raise HandrailError("conflict", problem, "leave the options out, or stop it first: handrail down")
     return running
+
+
+def _refuse_unreadable(files: list[str]) -> None:
+    from handrail.serve.certificates import tls_context  # noqa: PLC0415 - rarely needed
+
+    tls_context(*map(Path, files))
 
 
 def _refuse_open(host: str, place: Place) -> None:

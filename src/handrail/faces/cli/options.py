@@ -133,3 +133,15 @@ def _off(option: str, wanted: str, received: str, example: str) -> HandrailError
         "usage", f"{option} must be {wanted}, received '{shown}'", f"for example {option} {example}",
         field=option.strip("-"),
     )  # fmt: skip
+
+
+def tls_files(certificate: str | None, key: str | None) -> tuple[Path, Path] | None:
+    """The files of a certificate and its key; None where neither is given. Raises HandrailError for one alone."""
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        given, other = ("--tls-cert", "--tls-key") if key is None else ("--tls-key", "--tls-cert")
+        raise HandrailError(
+            "usage", f"{given} is of no use without {other}", f"add {other} FILE", field=other.strip("-")
+        )
+    return Path(certificate), Path(key)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handrail.core.errors import HandrailError
-from handrail.faces.cli.options import moments, once, opened, reference_of, shared, whole
+from handrail.faces.cli.options import moments, once, opened, reference_of, shared, tls_files, whole
 from handrail.faces.cli.printing import put, put_json, put_table, say
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def command(
     from handrail.serve import serve
     from handrail.serve.keys import keys_at, read_keys
 
-    tls = _tls_files(tls_cert, tls_key)
+    tls = tls_files(tls_cert, tls_key)
     path = keys_at(keys)
     asks = path is not None and bool(read_keys(path))
     names = tuple(model_of(name) for name in names)
@@ -82,17 +81,6 @@ def command(
         timeout_s=timeout or None,
         traces=traces,
     )
-
-
-def _tls_files(certificate: str | None, key: str | None) -> tuple[Path, Path] | None:
-    if certificate is None and key is None:
-        return None
-    if certificate is None or key is None:
-        given, other = ("--tls-cert", "--tls-key") if key is None else ("--tls-key", "--tls-cert")
-        raise HandrailError(
-            "usage", f"{given} is of no use without {other}", f"add {other} FILE", field=other.strip("-")
-        )
-    return Path(certificate), Path(key)
 
 
 def put_addresses(url: str, models: list[Model], *, asks: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from handrail.core.errors import HandrailError
-from handrail.faces.cli.options import once, shared, whole
+from handrail.faces.cli.options import once, shared, tls_files, whole
 from handrail.faces.cli.printing import put, put_json, say
 
 # How long APIs are waited for that are started again.
@@ -39,17 +39,24 @@ WantedBy=default.target
 @click.command("up", epilog="Example: handrail up --install")
 @once("--host", metavar="HOST", help="The address to listen on (default: as before, else 127.0.0.1).")
 @once("--port", read=whole(0, 65_535, "8080"), metavar="PORT", help="The port (default: as before, else 8080).")
+@once("--tls-cert", metavar="FILE", help="Speak HTTPS with this certificate and its chain (PEM), from now on.")
+@once("--tls-key", metavar="FILE", help="The certificate's private key (PEM).")
 @click.option("--install", is_flag=True, help="Write a service of systemd, so that it starts with the machine.")
 @shared
-def command(host: str | None, port: int | None, install: bool, as_json: bool) -> None:
+def command(
+    host: str | None, port: int | None, tls_cert: str | None, tls_key: str | None, install: bool, as_json: bool
+) -> None:
     """Start the engine, and with it all that is deployed. It survives the terminal."""
     from handrail.deployments import up
     from handrail.faces.cli.drawing import tell_plainly
 
+    tls = tls_files(tls_cert, tls_key)
     if install:
-        _install(host, port, as_json)
+        files = [] if tls is None else ["--tls-cert", str(tls[0].resolve()), "--tls-key", str(tls[1].resolve())]
+        _install([*(["--host", host] if host else []), *(["--port", str(port)] if port is not None else []), *files],
+                 as_json)  # fmt: skip
         return
-    answer, ran = up(host=host, port=port, tell=tell_plainly)
+    answer, ran = up(host=host, port=port, tls=tls, tell=tell_plainly)
     if not ran:
         answer = _settled(answer)
     if as_json:
@@ -74,11 +81,10 @@ def _settled(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _install(host: str | None, port: int | None, as_json: bool) -> None:
+def _install(options: list[str], as_json: bool) -> None:
     from handrail.core.files import write_text
     from handrail.store.home import default_home
 
-    options = [*(["--host", host] if host else []), *(["--port", str(port)] if port is not None else [])]
     path = _unit_folder() / "handrail.service"
     text = unit(default_home(), options)
     changed = not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text
