@@ -39,7 +39,7 @@ class Tensor:
 
     @property
     def bytes(self) -> int:
-        return math.prod(self.shape) // self.kind.numbers * self.kind.bytes
+        return math.prod(self.shape) // self.kind.numbers * self.kind.room
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,16 +19,16 @@ AT_ONCE: Final = 2**15
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to keep numbers: `numbers` of them in `bytes`."""
+    """One way to keep numbers: `numbers` of them in `room` bytes."""
 
     name: str
     numbers: int
-    bytes: int
+    room: int
     open: Callable[[Blocks], np.ndarray]
 
     def numbers_of(self, content: bytes) -> np.ndarray:
         """The numbers of whole blocks, float32, one behind the other."""
-        blocks = np.frombuffer(content, dtype=np.uint8).reshape(-1, self.bytes)
+        blocks = np.frombuffer(content, dtype=np.uint8).reshape(-1, self.room)
         found = np.empty((len(blocks), self.numbers), dtype=np.float32)
         for begin in range(0, len(blocks), AT_ONCE):
             with np.errstate(over="ignore", invalid="ignore"):  # What is not finite is refused by the reader.
@@ -49,25 +49,25 @@ def _bf16(blocks: Blocks) -> np.ndarray:
 
 def _q8_0(blocks: Blocks) -> np.ndarray:
     scale, values = _half(blocks, 0), np.ascontiguousarray(blocks[:, 2:]).view(np.int8)
-    return scale * values
+    return _rows(scale * values)
 
 
 def _q4_0(blocks: Blocks) -> np.ndarray:
-    return _half(blocks, 0) * (_nibbles(blocks[:, 2:]).astype(np.float32) - 8)
+    return _rows(_half(blocks, 0) * (_nibbles(blocks[:, 2:]).astype(np.float32) - 8))
 
 
 def _q4_1(blocks: Blocks) -> np.ndarray:
-    return _half(blocks, 0) * _nibbles(blocks[:, 4:]) + _half(blocks, 2)
+    return _rows(_half(blocks, 0) * _nibbles(blocks[:, 4:]) + _half(blocks, 2))
 
 
 def _q5_0(blocks: Blocks) -> np.ndarray:
     values = _nibbles(blocks[:, 6:]) | _fifth_bits(blocks[:, 2:6])
-    return _half(blocks, 0) * (values.astype(np.float32) - 16)
+    return _rows(_half(blocks, 0) * (values.astype(np.float32) - 16))
 
 
 def _q5_1(blocks: Blocks) -> np.ndarray:
     values = _nibbles(blocks[:, 8:]) | _fifth_bits(blocks[:, 4:8])
-    return _half(blocks, 0) * values + _half(blocks, 2)
+    return _rows(_half(blocks, 0) * values + _half(blocks, 2))
 
 
 def _q2_k(blocks: Blocks) -> np.ndarray:
@@ -75,7 +75,7 @@ def _q2_k(blocks: Blocks) -> np.ndarray:
     factor = _half(blocks, 80) * (scales & 15)
     least = _half(blocks, 82) * (scales >> 4)
     values = _planes(packed, 32, (0, 2, 4, 6), 3).reshape(-1, 16, 16)
-    return (factor[:, :, None] * values - least[:, :, None]).reshape(-1, 256)
+    return _rows(factor[:, :, None] * values - least[:, :, None])
 
 
 def _q3_k(blocks: Blocks) -> np.ndarray:
@@ -84,27 +84,32 @@ def _q3_k(blocks: Blocks) -> np.ndarray:
     values = _planes(packed, 32, (0, 2, 4, 6), 3).astype(np.int8)
     present = _planes(high, 32, range(8), 1)
     values = (values - 4 * (1 - present).astype(np.int8)).reshape(-1, 16, 16)
-    return (factor[:, :, None] * values).reshape(-1, 256)
+    return _rows(factor[:, :, None] * values)
 
 
 def _q4_k(blocks: Blocks) -> np.ndarray:
     factor, least = _scales_and_leasts(blocks)
     values = _planes(blocks[:, 16:], 32, (0, 4), 15).reshape(-1, 8, 32)
-    return (factor[:, :, None] * values - least[:, :, None]).reshape(-1, 256)
+    return _rows(factor[:, :, None] * values - least[:, :, None])
 
 
 def _q5_k(blocks: Blocks) -> np.ndarray:
     factor, least = _scales_and_leasts(blocks)
     values = _planes(blocks[:, 48:], 32, (0, 4), 15) | _planes(blocks[:, 16:48], 32, range(8), 1) << 4
     values = values.reshape(-1, 8, 32)
-    return (factor[:, :, None] * values - least[:, :, None]).reshape(-1, 256)
+    return _rows(factor[:, :, None] * values - least[:, :, None])
 
 
 def _q6_k(blocks: Blocks) -> np.ndarray:
     low, high = _planes(blocks[:, :128], 64, (0, 4), 15), _planes(blocks[:, 128:192], 32, (0, 2, 4, 6), 3)
     scales = np.ascontiguousarray(blocks[:, 192:208]).view(np.int8)
     values = (low | high << 4).astype(np.float32).reshape(-1, 16, 16) - 32
-    return ((_half(blocks, 208) * scales)[:, :, None] * values).reshape(-1, 256)
+    return _rows((_half(blocks, 208) * scales)[:, :, None] * values)
+
+
+def _rows(values: Any) -> np.ndarray:
+    """One row for each block again."""
+    return np.asarray(values, dtype=np.float32).reshape(len(values), -1)
 
 
 def _half(blocks: Blocks, place: int) -> np.ndarray:
@@ -124,7 +129,8 @@ def _fifth_bits(packed: Blocks) -> np.ndarray:
 def _planes(packed: Blocks, width: int, shifts: tuple[int, ...] | range, mask: int) -> np.ndarray:
     """Runs of `width` bytes, each opened once for every shift: (blocks, numbers)."""
     runs = packed.reshape(len(packed), -1, 1, width) >> np.array(shifts, np.uint8).reshape(1, 1, -1, 1)
-    return (runs & np.uint8(mask)).reshape(len(packed), -1)
+    found: np.ndarray = (runs & np.uint8(mask)).reshape(len(packed), -1)
+    return found
 
 
 def _six_bits(packed: Blocks) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from handrail.core.errors import listed
 
 CONTROL, DEFINED = 3, 4
+MAX_CHARACTERS: Final = 1024
 SPACE: Final = "▁"
 # How text is cut before pairs are merged, by the name that files give it. They are part of what each model learnt.
 # Source: the tokenizer.json of Llama 3 and Qwen2.
@@ -35,6 +36,8 @@ def tokenizer_json(said: Mapping[str, Any]) -> TokenizerJson:
     vocabulary = {token: number for number, token in enumerate(tokens)}
     if len(vocabulary) != len(tokens):
         raise ValueError("a token is in its vocabulary twice")
+    if max(map(len, tokens), default=0) > MAX_CHARACTERS:
+        raise ValueError(f"a token of more than {MAX_CHARACTERS} characters")
     if kind not in ("gpt2", "llama"):
         raise ValueError(f"the tokenizer '{str(kind)[:40]}' is not read; read are gpt2 and llama")
     ends = _ends(said, len(tokens))
