@@ -12,14 +12,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "handrail"
 PAGE = (ROOT / "docs" / "reference" / "acceptance.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| ([DO]\d+) \| .* \| (works|differs|not yet)[^|]* \| (.*)\|$", PAGE, re.MULTILINE)
+ROWS = re.findall(r"^\| ([TPDO]\d+) \| .* \| (works|differs|not yet)[^|]* \| (.*)\|$", PAGE, re.MULTILINE)
 SHOWN = [(case, *shown) for case, _, cell in ROWS for shown in re.findall(r"`([^`]+)::([^`]+)`", cell)]
 # What opens connections to other machines.
 CLIENTS = {"http.client", "urllib.request", "requests", "httpx", "aiohttp", "smtplib", "ftplib", "xmlrpc.client"}
 
 
 def test_every_case_is_listed_once() -> None:
-    assert [case for case, _, _ in ROWS] == [*(f"D{n}" for n in range(1, 26)), *(f"O{n}" for n in range(1, 13))]
+    wanted = {"T": [*range(1, 11), 20, 21], "P": range(1, 14), "D": range(1, 26), "O": range(1, 13)}
+    assert [case for case, _, _ in ROWS] == [
+        f"{kind}{number}" for kind, numbers in wanted.items() for number in numbers
+    ]
 
 
 def test_what_works_is_shown_by_a_test() -> None:

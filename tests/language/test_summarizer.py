@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,15 @@ def test_bad_options_of_the_others_are_named(model: handrail.Summarizer) -> None
 def test_one_line_of_ten_megabytes_is_no_trouble(model: handrail.Summarizer) -> None:
     line = "x" * 10_000_000
     assert model(line) == line
+
+
+def test_seven_thousand_words_are_summarised_in_seconds(model: handrail.Summarizer) -> None:
+    """What the encoder takes beside it is measured with minilm in benchmarks/language.py."""
+    text = " ".join(
+        f"Sentence number {number} of this article says that {number * 7} things did not happen then."
+        for number in range(540)
+    )
+    begun = time.monotonic()
+    assert len(text.split()) > 7_000
+    assert model(text, ratio=0.1).startswith("Sentence number 0")
+    assert time.monotonic() - begun < 20
