@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -16,9 +15,12 @@ from handrail.deploy.rules import TAKEN
 from handrail.serve.access_log import line_of
 from handrail.serve.api import Api, Version
 from handrail.serve.encodings import is_packed, unpacked
+from handrail.serve.failures import SOON, count, failure, outcome_of, status_of, with_retry_after
 from handrail.serve.formats import native
 from handrail.serve.formats.call import Call
 from handrail.serve.formats.packed import packed
+from handrail.serve.generation import generation_routes
+from handrail.serve.generation_metrics import generation_lines
 from handrail.serve.guard import Guard
 from handrail.serve.http import Later, Request, Response
 from handrail.serve.language import search_routes, summary_routes
@@ -41,7 +43,6 @@ log = logging.getLogger("handrail.serve")
 
 HTML: Final = b"text/html; charset=utf-8"
 TEXT: Final = b"text/plain; charset=utf-8"
-SOON: Final = (b"retry-after", b"1")
 # Answers to more rows than this are written beside the event loop: it takes milliseconds.
 MAX_ROWS_WRITTEN_HERE: Final = 500
 
@@ -155,6 +156,7 @@ class App:
             **open_inference_routes(self.apis, self.predict),
             **tensorflow_serving_routes(self.apis, self.predict),
             **openai_routes(self.apis, self.predict),
+            **generation_routes(self.apis, self.limits),
             **search_routes(self.apis, self.predict),
             **summary_routes(self.apis, self.predict),
         }
@@ -190,10 +192,8 @@ class App:
                 else:
                     later = Later(future, lambda done: self._finish(request, version, call, done))
         except Exception as error:
-            taken_s = time.perf_counter() - request.started
-            metrics.count(_outcome(error), taken_s)
-            version.recent.observe(_status_of(error), taken_s)
-            raise _with_retry_after(error, version) from None
+            count(version, request, outcome_of(error), status_of(error))
+            raise with_retry_after(error, version) from None
         metrics.in_flight += 1
         return later
 
@@ -211,12 +211,9 @@ class App:
                     version.watch(request, call, found)
                 outcome = "answered"
             except Exception as error:
-                outcome = _outcome(error)
-                response = failure(_with_retry_after(error, version), request.id, plain=_wants_plain(request))
-        taken_s = time.perf_counter() - request.started
-        metrics.count(outcome, taken_s)
-        if outcome != "left":
-            version.recent.observe(response.status, taken_s)
+                outcome = outcome_of(error)
+                response = failure(with_retry_after(error, version), request.id, plain=_wants_plain(request))
+        count(version, request, outcome, response.status)
         return response
 
     def _index(self, request: Request) -> Response:
@@ -250,7 +247,9 @@ class App:
     def _metrics(self, request: Request) -> Response:
         apis = (*self.apis.values(), *self.coded.values())
         text = written([version.seen() for api in apis for version in api.versions.values()], self.refusals)
-        text += "".join(f"{line}\n" for line in self._tell())
+        writing = [(one.seen().labels, one.streams) for api in self.apis.values() for one in api.versions.values()]
+        lines = generation_lines((labels, streams) for labels, streams in writing if streams is not None)
+        text += "".join(f"{line}\n" for line in (*lines, *self._tell()))
         return Response(text.encode(), b"text/plain; version=0.0.4; charset=utf-8")
 
     def _health(self, request: Request) -> Response:
@@ -274,28 +273,6 @@ def refuse_reserved(name: str) -> None:
     """Raises HandrailError for the name of a route of the server's own."""
     if name in TAKEN:
         raise HandrailError("usage", f"a model called '{name}' cannot be served", "give it another name")
-
-
-def failure(error: Exception, request_id: bytes, *, plain: bool = False) -> Response:
-    """The one shape of every error. Places on this machine's disk stay here, and so does what is our fault.
-
-    `plain`: the message stands where the object would, as Open Inference has it, and the rest of it beside.
-    """
-    status, headers = (error.status, error.headers) if isinstance(error, Refused) else (0, ())
-    said = error.error if isinstance(error, Refused) else error
-    if not isinstance(said, HandrailError):
-        log.error("request %s failed", request_id.decode(), exc_info=said)
-        said = HandrailError("bug", "something went wrong here", "report it with the request's id")
-    body = said.as_dict(request_id.decode())
-    if said.code in ("bundle", "environment", "bug"):
-        body["error"].pop("where", None)  # type: ignore[attr-defined]
-    if plain:
-        told: Any = body["error"]
-        body = {**told, "error": f"{told['message']} (hint: {told['hint']})"}
-    status = status or said.http_status
-    if status == 503 and not any(name == b"retry-after" for name, _ in headers):
-        headers = (*headers, SOON)
-    return Response(orjson.dumps(body), status=status, headers=headers)
 
 
 def _wants_plain(request: Request) -> bool:
@@ -336,25 +313,6 @@ def _read_natively(options: dict[str, str]) -> Reading:
         return native.call_of(request.body, request.headers, options, version.signature, version.check, limits)
 
     return read
-
-
-def _with_retry_after(error: Exception, version: Version) -> Exception:
-    """An overload says when it is worth trying again."""
-    if isinstance(error, HandrailError) and error.code == "overloaded":
-        return Refused(503, error, (b"retry-after", b"%d" % version.batcher.retry_after_s()))
-    return error
-
-
-def _outcome(error: Exception) -> str:
-    if not isinstance(error, HandrailError | Refused):
-        return "failed"
-    return "failed" if getattr(error, "code", "") in ("bug", "timeout") else "refused"
-
-
-def _status_of(error: Exception) -> int:
-    if isinstance(error, Refused):
-        return error.status
-    return error.http_status if isinstance(error, HandrailError) else 500
 
 
 def _not_allowed(route: Route, method: str) -> Refused:

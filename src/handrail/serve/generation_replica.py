@@ -17,6 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -29,12 +30,16 @@ from handrail.model import Model, load
 from handrail.serve.forkserver import fork_replicas
 from handrail.serve.messages import READ_BYTES, Header, Unframer, framed
 from handrail.serve.output import output_of
+from handrail.tasks.generation.predict import Writer
+from handrail.tasks.generation.predict import load as load_writer
 
 log = logging.getLogger("handrail.serve")
 
 COMMAND: Final = (sys.executable, "-P", "-m", "handrail.serve.generation_replica")
 # How many cores a replica uses; unset, all that this process may use.
 THREADS: Final = "HANDRAIL_THREADS"
+# So many texts are continued at once, where there is memory for them.
+SLOTS: Final = 32
 # While it writes, it says how it stands so often.
 STATE_S: Final = 0.25
 
@@ -55,10 +60,12 @@ class Batch(Protocol):
 class Voice(Protocol):
     """A model that writes, opened. `slots` is how many texts it continues at once."""
 
-    batch: Batch
-    slots: int
-
+    @property
+    def batch(self) -> Batch: ...
+    @property
+    def slots(self) -> int: ...
     def tokens(self, prompt: Mapping[str, Any]) -> Sequence[int]: ...
+    def stops(self, prompt: Mapping[str, Any]) -> Sequence[str]: ...
     def named(self, token: int) -> tuple[str, bytes]: ...
 
 
@@ -118,7 +125,6 @@ class Desk:
         self._unframer = Unframer()
         self._theirs: dict[int, int] = {}  # our number of a request → the gateway's
         self._ours: dict[int, int] = {}
-        self._wants_logprobs: set[int] = set()
         self._told = 0.0
         self._lets_know = True
 
@@ -156,9 +162,11 @@ class Desk:
             self._connection.sendall(framed({"pieces": [refused(asked["id"], error)]}))
 
     def _submit(self, asked: Header) -> None:
+        prompt = asked["prompt"]
         settings = settings_from(asked["settings"])
+        settings = replace(settings, stop=(*settings.stop, *self._voice.stops(prompt)))
         request = self._voice.batch.submit(
-            self._voice.tokens(asked["prompt"]), settings, client=asked["client"], resume=asked["resume"],
+            self._voice.tokens(prompt), settings, client=asked["client"], resume=asked["resume"],
             first_index=asked["index"],
         )  # fmt: skip
         self._theirs[request] = asked["id"]
@@ -214,9 +222,42 @@ def problem_of(error: Exception) -> dict[str, object]:
     return {"code": "bug", "problem": "the model failed on this prompt", "mend": "report the prompt", "field": None}
 
 
+@dataclass(frozen=True)
+class Spoken:
+    """An opened bundle as a voice."""
+
+    writer: Writer
+    slots: int
+
+    @property
+    def batch(self) -> Batch:
+        return self.writer.generator
+
+    def tokens(self, prompt: Mapping[str, Any]) -> Sequence[int]:
+        if "tokens" in prompt:
+            return list(prompt["tokens"])
+        if "messages" not in prompt:
+            return self.writer.prompt_tokens(prompt["text"])
+        tools = prompt.get("tools")
+        if tools and not self.writer.chat.takes_tools:
+            mend = "leave tools out, or take a model that was taught to call them"
+            raise HandrailError("data", "this model's chat template knows no tools", mend, field="tools")
+        return self.writer.chat_tokens(prompt["messages"], tools)
+
+    def stops(self, prompt: Mapping[str, Any]) -> Sequence[str]:
+        return self.writer.chat.stop if "messages" in prompt else ()
+
+    def named(self, token: int) -> tuple[str, bytes]:
+        return self.writer.tokenizer.token_name(token), self.writer.tokenizer.token_bytes(token)
+
+
 def opened(model: Model) -> Voice:
     """The model of a bundle, with its threads, after it has answered its examples."""
-    raise NotImplementedError
+    # The decoder keeps one slot for a prompt that is being read.
+    voice = Spoken(load_writer(model.bundle, threads=threads(), slots=SLOTS + 1), SLOTS)
+    prompt = voice.writer.prompt_tokens(str(model.signature.sample_row()["prompt"]))
+    voice.writer.answer([prompt], Settings(max_tokens=2, temperature=0.0))
+    return voice
 
 
 if __name__ == "__main__":

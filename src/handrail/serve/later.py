@@ -16,7 +16,8 @@ from handrail.core.errors import HandrailError
 from handrail.jobs import webhook
 from handrail.jobs.requests import NewRequest
 from handrail.jobs.runner import Answer, Runner
-from handrail.serve.app import aside, failure
+from handrail.serve.app import aside
+from handrail.serve.failures import failure
 from handrail.serve.http import Headers, Later, Request, Response
 from handrail.serve.limits import Refused
 from handrail.serve.routes import Route

@@ -135,12 +135,18 @@ def too_slow(part: str) -> Refused:
 
 def timeout_of(headers: Headers, limits: Limits) -> float:
     """How long this client waits, in seconds: `X-Deadline-Ms`, never more than our own limit."""
+    asked_s = deadline_of(headers)
+    return limits.answer_timeout_s if asked_s is None else min(asked_s, limits.answer_timeout_s)
+
+
+def deadline_of(headers: Headers) -> float | None:
+    """The seconds in `X-Deadline-Ms`; None where it is not given."""
     asked = headers.get(b"x-deadline-ms")
     if asked is None:
-        return limits.answer_timeout_s
+        return None
     if not asked.isdigit() or len(asked) > 15 or int(asked) == 0:
         raise HandrailError("usage", "x-deadline-ms is not a number of milliseconds", "send one such as 2000")
-    return min(int(asked) / 1000, limits.answer_timeout_s)
+    return int(asked) / 1000
 
 
 def trace_id_of(headers: Headers) -> str | None:

@@ -26,12 +26,19 @@ from handrail.serve.messages import Header, Unframer
 from handrail.serve.output import VARIABLE
 
 REPLICA: Final = (sys.executable, "-P", "-m", "handrail.serve.replica")
+WRITER: Final = (sys.executable, "-P", "-m", "handrail.serve.generation_replica")
+WRITING: Final = "generation"
 READY_TIMEOUT_S: Final = 60.0
 ADOPTABLE_S: Final = 15.0
 # How long the news of a process's end may lag behind the end of its socket.
 NEWS_S: Final = 1.0
 
 log = logging.getLogger("handrail.serve")
+
+
+def program_of(task: str) -> Sequence[str]:
+    """What is started for a model of this task."""
+    return WRITER if task == WRITING else REPLICA
 
 
 @dataclass(frozen=True)

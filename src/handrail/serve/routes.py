@@ -110,7 +110,7 @@ def tensorflow_serving_routes(apis: Mapping[str, Api], predict: Predict) -> dict
 
 
 def openai_routes(apis: Mapping[str, Api], predict: Predict) -> dict[str, Route]:
-    """/v1/embeddings, and /v1/models with those that give some."""
+    """/v1/embeddings, and /v1/models with all that OpenAI's clients can ask."""
 
     def embed(request: Request) -> Later:
         if is_packed(request.headers):
@@ -151,7 +151,7 @@ def _status(api: Api) -> Endpoint:
         named = VERSIONED.fullmatch(request.path) is not None
         versions = [version_asked(api, request)] if named else list(api.versions.values())
         # OpenAI's clients ask at this path, too, and look at other names.
-        also = openai.model(api.current) if openai.embeds(api.current.signature) else {}
+        also = openai.model(api.current) if openai.speaks(api.current) else {}
         return _json({**tensorflow_serving.status(versions), **also})
 
     return status

@@ -14,7 +14,7 @@ from handrail.model import Model, load
 from handrail.serve.certificates import Certificate
 from handrail.serve.keys import keys_at, read_keys
 from handrail.serve.limits import Limits, hosts_of
-from handrail.serve.processes import ADOPTABLE_S, REPLICA, Started, start_forkserver
+from handrail.serve.processes import ADOPTABLE_S, Started, program_of, start_forkserver
 
 
 def serve(
@@ -29,7 +29,7 @@ def serve(
     hang_s: float = 8.0,
     adoptable_s: float = ADOPTABLE_S,
     reload_s: float = 1.0,
-    command: Sequence[str] = REPLICA,
+    command: Sequence[str] | None = None,
     keys: str | Path | None = None,
     hosts: Sequence[str] = (),
     tls: tuple[str | Path, str | Path] | None = None,
@@ -67,11 +67,11 @@ def serve(
     opened = _opened(models)
     listening = listening_at(host, port)
 
-    def start(folder: Path) -> Started:
-        return start_forkserver(folder, command, adoptable_s)
+    def start(model: Model) -> Started:
+        return start_forkserver(model.bundle.path, command or program_of(model.manifest.task), adoptable_s)
 
     # They start first: they open their models while this process imports the HTTP stack.
-    started = [start(model.bundle.path) for model in opened.values()]
+    started = [start(model) for model in opened.values()]
     try:
         import uvloop  # noqa: PLC0415 - imported while the replicas start
 

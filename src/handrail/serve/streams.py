@@ -304,7 +304,7 @@ class Streams:
         if problem is not None or finish in ("failed", "cancelled"):
             stream.talk.fail(_told(problem))
         elif text or tokens or finish is not None:
-            usage = None if usage is None else {**usage, "completion_tokens": len(stream.tokens)}
+            usage = None if usage is None else {**usage, **stream.took(now)}
             stream.talk.say(Said(stream.place, text, tokens, logprobs, finish, usage))
 
     def _end(self, stream: Stream, now: float, usage: Mapping[str, Any]) -> None:

@@ -70,6 +70,12 @@ class Stream:
     suspect: bool = False
     is_over: bool = False
 
+    def took(self, now: float) -> Header:
+        """What it took as its client sees it, whichever replicas wrote it."""
+        first_s = (self.first or now) - self.queued
+        return {"completion_tokens": len(self.tokens), "first_token_s": round(first_s, 6),
+                "seconds": round(now - self.queued, 6)}  # fmt: skip
+
 
 class Talk:
     """All continuations of one request. Read it with `some`; `close` gives up what is not written yet."""

@@ -1,4 +1,4 @@
-"""OpenAI's embeddings and list of models, for models that answer a text with a vector.
+"""OpenAI's list of models, and its embeddings, for models that answer a text with a vector.
 
 Source: the API reference of OpenAI, "Embeddings" and "Models".
 """
@@ -37,6 +37,11 @@ def embeds(signature: Signature) -> bool:
     return [field.kind for field in signature.inputs] == ["text"] and signature.output.kind == "vector"
 
 
+def speaks(version: Version) -> bool:
+    """True for a model that OpenAI's clients can ask: it gives embeddings, or writes text."""
+    return version.streams is not None or embeds(version.signature)
+
+
 def chosen(asked: object, apis: Iterable[Api]) -> Version:
     """The version that a request names. Raises HandrailError for one that is not served, or gives no embeddings."""
     if not isinstance(asked, dict) or not isinstance(asked.get("model"), str):
@@ -67,8 +72,8 @@ def call_of(asked: Json, version: Version, limits: Limits) -> Call:
 
 
 def models(apis: Iterable[Api]) -> Json:
-    """The models that give embeddings."""
-    return {"object": "list", "data": [model(api.current) for api in apis if embeds(api.current.signature)]}
+    """The models that give embeddings or write text."""
+    return {"object": "list", "data": [model(api.current) for api in apis if speaks(api.current)]}
 
 
 def model(version: Version) -> Json:
