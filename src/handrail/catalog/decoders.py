@@ -29,8 +29,8 @@ HUB_MARK: Final = "hf:"
 class DecoderBase:
     """A model that writes, before it is kept: `get` gives a tensor of `names` (Hugging Face's) as float32.
 
-    `size` is its bytes, `special` and `defaults` are as in `tasks.generation.export`; `folder` is where transformers could open it, None
-    for a GGUF file.
+    `size` is its bytes, `special` and `defaults` are as in `tasks.generation.export`; `folder` is where transformers
+    could open it, None for a GGUF file.
     """
 
     name: str
@@ -99,11 +99,11 @@ def _of_gguf(path: Path, name: str, what: str, licence: str, source: str, defaul
 
 def _of_folder(path: Path, name: str, source: str, licence: str = "") -> DecoderBase:
     found = read_folder(path)
-    digests = [digest_of(file) for file in found.weights]
-    whole = hashlib.sha256("".join(digest for digest, _ in digests).encode()).hexdigest()
+    digests, sizes = zip(*map(digest_of, found.weights), strict=True)
+    whole = hashlib.sha256("".join(digests).encode()).hexdigest()
     return DecoderBase(
         name=name, what=f"{found.config.get('model_type')} model of the folder {path.name}",
-        licence=licence or found.licence, source=source, sha256=digests[0][0] if len(digests) == 1 else whole, size=sum(size for _, size in digests),
+        licence=licence or found.licence, source=source, sha256=digests[0] if len(digests) == 1 else whole, size=sum(sizes),
         config=found.config, names=tuple(found.sources), get=found.get, tokenizer_json=found.tokenizer_json,
         chat_template=found.chat_template, special=found.special, defaults=found.defaults, folder=path,
     )  # fmt: skip

