@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -10,13 +10,10 @@ import peft
 import torch
 from torch import nn
 
-from handrail.finetuning.network import Get, Network, quiet_libraries
+from handrail.finetuning.network import Network, quiet_libraries
+from handrail.finetuning.tuned import LORA_A, LORA_B, Tuned
 
 ADAPTER: Final = "handrail"
-LORA_A: Final = ".lora_a"
-LORA_B: Final = ".lora_b"
-# (name, tensor) of what was trained; LoRA's two matrices by the name of the tensor that they are added to.
-Tuned = dict[str, np.ndarray]
 
 
 def make_trainable(network: Network, method: str, first: int, rank: int, *, half: bool) -> None:
@@ -84,15 +81,3 @@ def _adapter(network: Network, name: str, array: np.ndarray) -> Iterator[tuple[s
     scaled = array * layer.scaling[ADAPTER] if is_b else array
     written = (LORA_A if is_b else LORA_B) if turned else (LORA_B if is_b else LORA_A)
     yield f"{owner}.weight{written}", np.ascontiguousarray(scaled.T if turned else scaled)
-
-
-def with_tuned(get: Get, tuned: Mapping[str, np.ndarray]) -> Callable[[str], np.ndarray]:
-    """`get` of a base, with what was trained in place of, or added to, its tensors."""
-
-    def found(name: str) -> np.ndarray:
-        array = tuned[name] if name in tuned else get(name)
-        if name + LORA_A not in tuned:
-            return array
-        return np.asarray(array, np.float32) + tuned[name + LORA_B] @ tuned[name + LORA_A]
-
-    return found
