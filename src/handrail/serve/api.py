@@ -80,6 +80,7 @@ class Version:
             "version": self.model.version,
             "task": manifest.task,
             "predict": f"/{self.name}/predict",
+            **({} if self.streams is None else {"generate": f"/{self.name}/generate"}),
             "report": f"/{self.name}/report",
             "inputs": inputs,
             "ignored": list(signature["ignored"]),

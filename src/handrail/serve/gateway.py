@@ -28,6 +28,7 @@ from handrail.serve.pool import Pool
 from handrail.serve.processes import Started
 from handrail.serve.queues import queue_for
 from handrail.serve.reload import following
+from handrail.serve.streams import LONGER_STEPS, Streams
 from handrail.serve.tracing import Tracing
 
 DRAIN_S: Final = 30.0
@@ -120,7 +121,8 @@ class Gateway:
         def start() -> Started:
             return first.pop() if first else self._start(model)
 
-        pool = Pool(start, batcher, metrics, replicas=self._settings.replicas, hang_s=self._settings.hang_s)
+        hang_s = self._settings.hang_s * (LONGER_STEPS if isinstance(batcher, Streams) else 1.0)
+        pool = Pool(start, batcher, metrics, replicas=self._settings.replicas, hang_s=hang_s)
         return version_of(model, batcher, pool, metrics)
 
 

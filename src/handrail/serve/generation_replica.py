@@ -30,14 +30,12 @@ from handrail.model import Model, load
 from handrail.serve.forkserver import fork_replicas
 from handrail.serve.messages import READ_BYTES, Header, Unframer, framed
 from handrail.serve.output import output_of
+from handrail.serve.processes import THREADS
 from handrail.tasks.generation.predict import Writer
 from handrail.tasks.generation.predict import load as load_writer
 
 log = logging.getLogger("handrail.serve")
 
-COMMAND: Final = (sys.executable, "-P", "-m", "handrail.serve.generation_replica")
-# How many cores a replica uses; unset, all that this process may use.
-THREADS: Final = "HANDRAIL_THREADS"
 # So many texts are continued at once, where there is memory for them.
 SLOTS: Final = 32
 # While it writes, it says how it stands so often.

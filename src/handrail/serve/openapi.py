@@ -12,6 +12,7 @@ from handrail.serve.formats import csv
 from handrail.serve.formats.native import kinds_read
 from handrail.serve.formats.openai import embeds
 from handrail.serve.limits import Limits
+from handrail.serve.openapi_generation import generation_paths
 from handrail.serve.openapi_language import search_paths, summary_paths
 from handrail.serve.openapi_parts import (
     BYTES,
@@ -59,7 +60,13 @@ def openapi(
         signature = signature_from(model)
         paths |= _paths(model, signature)
         embedding += [model["name"]] if embeds(signature) else []
-    paths |= {**_server_paths(), **summary_paths(models), **open_inference_server(), **openai_paths(embedding)}
+    paths |= {
+        **_server_paths(),
+        **summary_paths(models),
+        **generation_paths(models),
+        **open_inference_server(),
+        **openai_paths(embedding),
+    }
     for path, methods in (more or {}).items():
         told = {method.lower(): dict(operation) for method, operation in methods.items()}
         paths[path] = {**told, **paths.get(path, {})}

@@ -28,6 +28,8 @@ from handrail.serve.output import VARIABLE
 REPLICA: Final = (sys.executable, "-P", "-m", "handrail.serve.replica")
 WRITER: Final = (sys.executable, "-P", "-m", "handrail.serve.generation_replica")
 WRITING: Final = "generation"
+# How many cores a replica that writes uses; unset, all that it may.
+THREADS: Final = "HANDRAIL_THREADS"
 READY_TIMEOUT_S: Final = 60.0
 ADOPTABLE_S: Final = 15.0
 # How long the news of a process's end may lag behind the end of its socket.

@@ -109,7 +109,7 @@ def answer_schema(model: Json) -> Json:
 
 def is_explained(model: Json) -> bool:
     """True where it can be asked what moved an answer."""
-    return bool(model["output"]["kind"] != "vector")
+    return model["output"]["kind"] not in ("vector", "text")
 
 
 def tensor_datatypes(field: Json) -> list[str]:
@@ -190,6 +190,8 @@ def _answer_parts(output: Json) -> Json:
     if output["kind"] == "vector":
         size = output["size"]
         return {"vector": {"type": "array", "items": NUMBER, "minItems": size, "maxItems": size}}
+    if output["kind"] == "text":
+        return {"text": TEXT, "finish": {**TEXT, "enum": ["stop", "length"]}, "usage": {"type": "object"}}
     if output["kind"] == "number":
         return {"value": NUMBER, "low": NUMBER, "high": NUMBER}
     if output["kind"] == "labels":

@@ -22,6 +22,8 @@ from handrail.serve.talks import Asked, Link, Said, Stream, Talk
 
 # A replica that does not say how many it continues at once.
 SLOTS: Final = 8
+# A step that reads a part of a long prompt takes longer than a batch of rows.
+LONGER_STEPS: Final = 3.0
 # What a continuation is thought to take before any was seen.
 GUESSED_S: Final = 2.0
 LEARNT: Final = 0.1

@@ -128,6 +128,10 @@ async def _rolled_back(api: Api, old: Version, new: Version, replicas: int) -> N
     api.add(old)
     if _reads_alike(old, new):
         old.batcher.take_from(new.batcher)
+        # Texts that are being written are written to their end, here or there.
+        while new.pool.ready and not new.batcher.is_quiet:
+            await asyncio.sleep(LOOK_S)
+            old.batcher.take_from(new.batcher)
     await new.pool.close()
     reached("rollout.back")
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from handrail.core.errors import HandrailError
 from handrail.deploy.autoscaling import Autoscaler
-from handrail.deploy.spec import ApiSpec
+from handrail.deploy.spec import ApiSpec, Compute
 from handrail.model import Model, load
 from handrail.predictors.environment import environment_of
 from handrail.predictors.exchange import what_is_asked
@@ -20,16 +20,20 @@ from handrail.serve.coded import CodeVersion
 from handrail.serve.formats.predictor import packed_rows
 from handrail.serve.limits import Limits
 from handrail.serve.metrics import Metrics
-from handrail.serve.packing import pack_for
 from handrail.serve.pool import Pool
 from handrail.serve.predictor_replica import command_of
-from handrail.serve.processes import ADOPTABLE_S, REPLICA, Started, start_forkserver
+from handrail.serve.processes import ADOPTABLE_S, THREADS, Started, program_of, start_forkserver
+from handrail.serve.queues import queue_for
+from handrail.serve.streams import LONGER_STEPS, Streams
 from handrail.serve.user_metrics import UserMetrics
 from handrail.serve.watching import Watcher, watch_of
 from handrail.watch.profile import profile_in
 
 # A model answers what waits together, so several in flight for each replica are no reason for another one.
 MODEL_TARGET_IN_FLIGHT: Final = 8.0
+# A model that writes has all cores, so that another replica of it would only take them away from the first; where it
+# has fewer, one replica continues so many texts.
+WRITING_ALONE, WRITING_TARGET_IN_FLIGHT = 1e6, 32.0
 # User code that has not answered so long after its clients gave up hangs.
 HANG_AFTER_S: Final = 5.0
 # A replica of user code says by itself that it was not ready in time, and where it was then.
@@ -139,37 +143,47 @@ def target_at(folder: Path, home: Path, say: Say) -> Target:
 
 def served(target: Target, spec: ApiSpec, number: int, *, site: Site, replicas: int, now: float, role: str) -> Served:
     """A version of this target; its pool is not open yet. `number` is the revision's: it names versions of code."""
-    metrics = Metrics()
     predictor = spec.predictor
     processes = predictor.processes_per_replica if predictor else 1
-    threads = predictor.threads_per_process if predictor else 1
     name = str(number) if target.model is None else str(target.model.version or 0)
-    environment = {} if predictor else _environment(spec)
-    command: Sequence[str] = command_of(target.python) if predictor else REPLICA
+    start = _starting(target, spec, site.logs / spec.name / f"{name}.log")
     if target.model is None:
-        batcher = Batcher(metrics, batching_of(spec), packed_rows, lambda rows: b"\0".join(map(what_is_asked, rows)))
+        version: Version | CodeVersion = _code_version(spec, name, start, replicas * processes, site)
     else:
-        batcher = Batcher(metrics, batching_of(spec), pack_for(target.model.signature))
-
-    def start() -> Started:
-        log_file = site.logs / spec.name / f"{name}.log"
-        return start_forkserver(target.folder, command, ADOPTABLE_S, environment, log_file)
-
-    hang_s = max(spec.limits.hang_s, spec.limits.timeout_s + HANG_AFTER_S) if predictor else spec.limits.hang_s
-    pool = Pool(start, batcher, metrics, replicas=replicas * processes, hang_s=hang_s, threads=threads,
-                ready_s=spec.limits.ready_s + (LONGER_S if predictor else 0.0))  # fmt: skip
-    if target.model is None:
-        coded = CodeVersion(spec.name, name, batcher, pool, metrics)
-        coded.hear(site.told)
-        version: Version | CodeVersion = coded
-    else:
-        version = version_of(target.model, batcher, pool, metrics, spec.name)
+        version = _model_version(target.model, spec, start, replicas)
     version.limits = replace(site.limits, answer_timeout_s=spec.limits.timeout_s)
-    concurrency = processes * threads if predictor else MODEL_TARGET_IN_FLIGHT
-    one = Served(version, Autoscaler(spec.autoscaling, concurrency, now), role, processes, _model_of(target))
+    scaler = Autoscaler(spec.autoscaling, _target_in_flight(spec, version), now)
+    one = Served(version, scaler, role, processes, _model_of(target))
     if role != "shadow":
         watch(one, target, spec, site)
     return one
+
+
+def _starting(target: Target, spec: ApiSpec, log_file: Path) -> Callable[[], Started]:
+    task = None if target.model is None else target.model.manifest.task
+    command = command_of(target.python) if task is None else program_of(task)
+    environment = {} if task is None else _environment(spec)
+    return lambda: start_forkserver(target.folder, command, ADOPTABLE_S, environment, log_file)
+
+
+def _code_version(spec: ApiSpec, name: str, start: Callable[[], Started], processes: int, site: Site) -> CodeVersion:
+    assert spec.predictor is not None
+    metrics, bounds = Metrics(), spec.limits
+    batcher = Batcher(metrics, batching_of(spec), packed_rows, lambda rows: b"\0".join(map(what_is_asked, rows)))
+    hang_s = max(bounds.hang_s, bounds.timeout_s + HANG_AFTER_S)
+    pool = Pool(start, batcher, metrics, replicas=processes, hang_s=hang_s,
+                threads=spec.predictor.threads_per_process, ready_s=bounds.ready_s + LONGER_S)  # fmt: skip
+    coded = CodeVersion(spec.name, name, batcher, pool, metrics)
+    coded.hear(site.told)
+    return coded
+
+
+def _model_version(model: Model, spec: ApiSpec, start: Callable[[], Started], replicas: int) -> Version:
+    metrics, bounds = Metrics(), spec.limits
+    batcher = queue_for(model, metrics, batching_of(spec))
+    hang_s = bounds.hang_s * (LONGER_STEPS if isinstance(batcher, Streams) else 1.0)
+    pool = Pool(start, batcher, metrics, replicas=replicas, hang_s=hang_s, ready_s=bounds.ready_s)
+    return version_of(model, batcher, pool, metrics, spec.name)
 
 
 def _model_of(target: Target) -> str:
@@ -211,6 +225,17 @@ def batching_of(spec: ApiSpec) -> Batching:
     return Batching(batching.max_batch_size, batching.batch_interval_s, max_waiting=most, max_in_flight=most)
 
 
+def _target_in_flight(spec: ApiSpec, version: Version | CodeVersion) -> float:
+    """How many requests in flight keep one replica busy."""
+    if spec.predictor is not None:
+        return spec.predictor.processes_per_replica * spec.predictor.threads_per_process
+    if not isinstance(version.batcher, Streams):
+        return MODEL_TARGET_IN_FLIGHT
+    return WRITING_ALONE if spec.compute.cpu == Compute().cpu else WRITING_TARGET_IN_FLIGHT
+
+
 def _environment(spec: ApiSpec) -> dict[str, str]:
     threads = str(max(1, int(spec.compute.cpu)))
-    return {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, **spec.env}
+    # Where nobody said how many, a model that writes has all: one core is what a row needs, and a text takes any.
+    writing = {} if spec.compute.cpu == Compute().cpu else {THREADS: threads}
+    return {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, **writing, **spec.env}

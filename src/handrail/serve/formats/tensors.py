@@ -120,6 +120,8 @@ def parts_of(output: Output) -> list[Part]:
     """The tensors that come out of a model, in their order."""
     if output.kind == "vector":
         return [Part("vector", "FP32", output.size)]
+    if output.kind == "text":
+        return [Part("text", TEXTS), Part("finish", TEXTS)]
     if output.kind == "number":
         return [Part(name, "FP64") for name in ("value", "low", "high")]
     shares = Part("probabilities", "FP64", len(output.labels), output.labels)
