@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from handrail.catalog.safetensors import read_safetensors
+from handrail.catalog.safetensors import Tensors
 from handrail.core.errors import HandrailError
 
 MAX_JSON_BYTES: Final = 4 * 2**20
@@ -28,10 +28,10 @@ DEFAULTS: Final = {"temperature": float, "top_p": float, "top_k": int, "repetiti
 
 @dataclass(frozen=True)
 class Folder:
-    """What a folder holds. `sources`: the name of each tensor → where it lies; `weights` are the files."""
+    """What a folder holds. `sources`: the name of each tensor → the file's tensors; `weights` are the files."""
 
     config: dict[str, Any]
-    sources: Mapping[str, np.ndarray]
+    sources: Mapping[str, Tensors]
     weights: tuple[Path, ...]
     tokenizer_json: bytes
     chat_template: str | None
@@ -41,7 +41,7 @@ class Folder:
 
     def get(self, name: str) -> np.ndarray:
         """A tensor as float32."""
-        return np.asarray(self.sources[name], dtype=np.float32)
+        return np.asarray(self.sources[name][name], dtype=np.float32)
 
 
 def read_folder(path: Path) -> Folder:
@@ -52,12 +52,12 @@ def read_folder(path: Path) -> Folder:
         raise HandrailError("data", "this model needs code of its own (auto_map), which is never run", mend,
                             where=str(path))  # fmt: skip
     files = _weight_files(path)
-    tensors: dict[str, np.ndarray] = {}
+    tensors: dict[str, Tensors] = {}
     for file in files:
-        found = read_safetensors(_mapped(file), str(file))
+        found = Tensors(_mapped(file), str(file))
         if twice := tensors.keys() & found.keys():
             raise _off(path, f"two files hold the tensor {min(twice)[:80]}")
-        tensors |= found
+        tensors |= dict.fromkeys(found, found)
     tokenizer = _tokenizer(path)
     said, wanted = _json(path, "tokenizer_config.json"), _json(path, "generation_config.json")
     template = _template(path, said)
@@ -90,6 +90,7 @@ def special_of(
         ends = {*_numbers(wanted.get("eos_token_id")), *_numbers(config.get("eos_token_id"))}
         ends |= {numbers[names["eos_token"]]} if "eos_token" in names else set()
         ends |= {numbers[mark] for mark in TURN_ENDS if mark in numbers and mark in (template or "")}
+        ends |= {item["id"] for item in file.get("added_tokens") or [] if item["content"] == BETWEEN}
         begin = numbers.get(names.get("bos_token", ""))
         adds = begin is not None and (said.get("add_bos_token") is True or _begins(file, names["bos_token"]))
         # Where nothing begins a text, what stands between two texts does.

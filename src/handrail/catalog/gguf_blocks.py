@@ -129,15 +129,14 @@ def _fifth_bits(packed: Blocks) -> np.ndarray:
 def _planes(packed: Blocks, width: int, shifts: tuple[int, ...] | range, mask: int) -> np.ndarray:
     """Runs of `width` bytes, each opened once for every shift: (blocks, numbers)."""
     runs = packed.reshape(len(packed), -1, 1, width) >> np.array(shifts, np.uint8).reshape(1, 1, -1, 1)
-    found: np.ndarray = (runs & np.uint8(mask)).reshape(len(packed), -1)
-    return found
+    return np.asarray(runs & np.uint8(mask)).reshape(len(packed), -1)
 
 
 def _six_bits(packed: Blocks) -> np.ndarray:
     """Sixteen numbers of six bits in twelve bytes, as Q3_K keeps them: four low bits, and two high ones behind."""
     low = np.concatenate([packed[:, :8] & 15, packed[:, :8] >> 4], axis=1)
     high = np.concatenate([packed[:, 8:] >> shift & 3 for shift in (0, 2, 4, 6)], axis=1)
-    return low | high << 4
+    return np.asarray(low | high << 4)
 
 
 def _scales_and_leasts(blocks: Blocks) -> tuple[np.ndarray, np.ndarray]:
