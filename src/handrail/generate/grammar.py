@@ -97,7 +97,8 @@ class _Words:
 
     def __init__(self, tokenizer: Tokenizer, end: int) -> None:
         self.eos_token_id = end
-        self.tokens = [tokenizer.token_bytes(token) for token in range(max(tokenizer.size, end + 1))]
+        self.tokens = [tokenizer.token_bytes(token) for token in range(tokenizer.size)]
+        self.tokens += [b""] * (end + 1 - tokenizer.size)
         self.special_token_ids = [token for token, content in enumerate(self.tokens) if not content]
         self._encode = tokenizer.encode
 

@@ -29,7 +29,8 @@ class Penalties:
     def count(self, tokens: Iterable[int]) -> None:
         """These tokens were written."""
         for token in tokens:
-            self._counts[self._place(token)] += 1
+            place = self._place(token)
+            self._counts[place] += 1
 
     def apply(self, logits: np.ndarray) -> None:
         """Changes `logits` (vocabulary,) in place."""

@@ -109,10 +109,9 @@ class Sampler:
         At least `count` tokens reach the count-th highest of the columns' maxima: no other can be among them.
         """
         whole = self._size // ROWS
-        if count > whole:
-            return _in_order(np.arange(self._size), logits)[:count]
-        heights = logits[: whole * ROWS].reshape(ROWS, whole).max(axis=0)
-        floor = np.partition(heights, whole - count)[whole - count]
+        heights = logits[: whole * ROWS].reshape(ROWS, whole).max(axis=0) if count <= whole else logits
+        least = max(0, len(heights) - count)
+        floor = np.partition(heights, least)[least]
         return _in_order(np.flatnonzero(logits >= floor), logits)[:count]
 
 
