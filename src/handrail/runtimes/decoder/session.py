@@ -27,6 +27,8 @@ class Decoder:
         self.token_bytes = shape.token_bytes
         self._session = session
         self._arena = arena
+        # One for all sizes of a batch: its pages are touched as far as the largest one.
+        self._logits = np.empty((self.slots, shape.vocabulary), np.float32)
         self._steps: dict[int, _Step] = {}
         self._prefills: dict[int, Any] = {}
 
@@ -37,7 +39,7 @@ class Decoder:
         step overwrites the logits.
         """
         if rows not in self._steps:
-            self._steps[rows] = _Step(self.shape, self._session, self._arena, rows)
+            self._steps[rows] = _Step(self.shape, self._session, self._arena, self._logits[:rows])
         return self._steps[rows].run(tokens, lengths)
 
     def prefill(self, slot: int, tokens: np.ndarray, length: int, *, wants: bool = True) -> np.ndarray | None:
@@ -138,8 +140,9 @@ class _Arena:
 class _Step:
     """All that one step of a batch of so many rows reads and writes, bound once."""
 
-    def __init__(self, shape: Shape, session: Any, arena: _Arena, rows: int) -> None:
-        self._session = session
+    def __init__(self, shape: Shape, session: Any, arena: _Arena, logits: np.ndarray) -> None:
+        rows = len(logits)
+        self._session, self._logits = session, logits
         self._given: dict[str, np.ndarray] = {
             "tokens": np.zeros((rows, 1), np.int64),
             "before": np.zeros(rows, np.int32),
@@ -148,7 +151,6 @@ class _Step:
         }
         if shape.family == "gpt2":
             self._given["place"] = np.zeros((rows, 1), np.int64)
-        self._logits = np.empty((rows, shape.vocabulary), np.float32)
         self._binding = session.io_binding()
         _bind_kept(self._binding, arena.views(0, rows))
         for name, array in self._given.items():
