@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from handrail.core.errors import HandrailError
     from handrail.deployments import deploy
+    from handrail.finetuning import finetune
     from handrail.language.classifier import Classifier
     from handrail.language.embedder import Embedder
     from handrail.language.search import Search
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Classifier", "Embedder", "HandrailError", "Model", "Search", "Store", "Summarizer", "__version__", "deploy",
-    "load", "train",
+    "finetune", "load", "train",
 ]  # fmt: skip
 
 # Loaded when asked for, so that `import handrail` costs next to nothing.
@@ -34,6 +35,7 @@ _HOMES = {
     "Embedder": "handrail.language.embedder",
     "HandrailError": "handrail.core.errors",
     "deploy": "handrail.deployments",
+    "finetune": "handrail.finetuning",
     "Model": "handrail.model",
     "load": "handrail.model",
     "Search": "handrail.language.search",

@@ -78,3 +78,8 @@ def load_state(
         if kinds:
             optimizer.state[parameter] = {kind: tensors[f"{kind}/{name}"] for kind in kinds}
     return {name: tensors[f"best/{name}"] for name in trained if f"best/{name}" in tensors}
+
+
+def forget_state(folder: Path) -> None:
+    """Makes the next training begin at its beginning."""
+    (folder / STATE).unlink(missing_ok=True)

@@ -144,14 +144,19 @@ def _end_of_line(text: str, place: int) -> int:
     return place
 
 
-def tokens_of(documents: Iterable[Document], tokenizer: Tokenizer, end: int, render: Render) -> Tokens:
-    """All documents one after another, texts closed by the token `end`; of conversations only answers are learnt."""
+def tokens_of(
+    documents: Iterable[Document], tokenizer: Tokenizer, end: int, render: Render, *, begins: bool = False
+) -> Tokens:
+    """All documents one after another, texts closed by the token `end`; of conversations only answers are learnt.
+
+    `begins`: each text begins with the tokenizer's mark; else only the first one does.
+    """
     ids: list[np.ndarray] = []
     learnt: list[np.ndarray] = []
     size = 0
     for document in documents:
         pieces = list(render(document.messages)) if document.messages else [Piece(document.text, True, False)]
-        if tokenizer.begin is not None and not document.messages:
+        if tokenizer.begin is not None and not document.messages and (begins or not ids):
             ids.append(np.array([tokenizer.begin], np.int32))
             learnt.append(np.zeros(1, bool))
         for piece in pieces:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
+from handrail.encode.chat import Chat
 from handrail.finetuning.documents import ANSWERS
 
 # How conversations are written where the base has no template of its own; saved with the model.
@@ -28,12 +29,6 @@ class Piece:
 
 
 Render = Callable[[Sequence[Mapping[str, str]]], Iterator[Piece]]
-
-
-class Chat(Protocol):
-    """What is asked of a chat template here (see encode/chat.py)."""
-
-    def prompt(self, messages: Sequence[Mapping[str, object]], tools: object = None, *, opens: bool = True) -> str: ...
 
 
 def rendering(chat: Chat) -> Render:

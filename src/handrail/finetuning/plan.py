@@ -105,8 +105,9 @@ class Plan:
 
 
 def plan(
-    shape: Shape, material: Material, powers: Mapping[str, Any], order: Order, *, base: str, licence: str = ""
-) -> Plan:
+    shape: Shape, material: Material, powers: Mapping[str, Any], order: Order, *, base: str, licence: str = "",
+    from_scratch: bool = False,
+) -> Plan:  # fmt: skip
     """`powers`: device, precision, flops, free_bytes, reason (see machine.py).
 
     Raises HandrailError ("environment") where nothing fits into memory, with both numbers.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from handrail.finetuning.corpus import Rows
 from handrail.finetuning.recitation import Copied, Source, warning
 from handrail.finetuning.starts import CONFIG, TUNED, Start, config_json
 from handrail.finetuning.tuned import Tuned, packed, with_tuned
-from handrail.model import Model, load
+from handrail.model import load
 from handrail.tasks.generation import predict
 from handrail.tasks.generation.export import generation_files
 from handrail.tasks.generation.measure import examples_of, foreseen
@@ -104,15 +104,15 @@ def _compared(trained: Trained, writer: Writer) -> dict[str, Any]:
     rows = trained.held_out.some(slice(0, COMPARED_ROWS)) if trained.left_s() < 20 else trained.held_out
     total, places = 0.0, 0
     for inputs, targets, counted in zip(rows.inputs, rows.targets, rows.counted, strict=True):
-        found = foreseen(writer.decoder, [*inputs.tolist(), int(targets[-1])])  # (length,)
-        total -= float(found[counted].sum())
+        foretold = foreseen(writer.decoder, [*inputs.tolist(), int(targets[-1])])  # (length,)
+        total -= float(foretold[counted].sum())
         places += int(counted.sum())
     loss = total / max(1, places)
     exact = len(rows) == len(trained.held_out)
     if exact and not loss - trained.after <= MOST_WORSE[trained.bits]:
         problem = f"the exported model foretells worse than the trained one ({loss:.3f} for {trained.after:.3f} nats)"
         raise HandrailError("bug", f"{problem}, so it was not saved", "report this with the plan that was printed")
-    found = {"bits": trained.bits, "rows": len(rows)}
+    found: dict[str, Any] = {"bits": trained.bits, "rows": len(rows)}
     return {**found, "loss": loss, "perplexity": math.exp(min(50.0, loss))} if exact else found
 
 

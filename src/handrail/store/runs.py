@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -62,18 +62,18 @@ class Run:
 
 
 @contextlib.contextmanager
-def held(run: Run) -> Iterator[Run]:
+def held(run: Run, *, keeps: Callable[[], bool] = lambda: False) -> Iterator[Run]:
     """The run, kept from other processes while the block runs; where one is at work on it, an empty run beside it.
 
     So a run with pieces in it was cut off: the lock ends with the process that took it. When the block ends well, the
-    pieces are forgotten; when it fails, they stay for another attempt.
+    pieces are forgotten, unless `keeps` says otherwise; when it fails, they stay for another attempt.
     """
     with disk_errors(run.folder):
         run.folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(run.folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if _locked(descriptor):
-            yield from _forgotten_at_the_end(run)
+            yield from _forgotten_at_the_end(run, keeps)
         else:
             with tempfile.TemporaryDirectory(dir=run.folder.parent, prefix=f"{run.folder.name}-") as folder:
                 yield Run(Path(folder))
@@ -81,10 +81,11 @@ def held(run: Run) -> Iterator[Run]:
         os.close(descriptor)
 
 
-def _forgotten_at_the_end(run: Run) -> Iterator[Run]:
+def _forgotten_at_the_end(run: Run, keeps: Callable[[], bool]) -> Iterator[Run]:
     try:
         yield run
-        run.remove()
+        if not keeps():
+            run.remove()
     finally:
         with contextlib.suppress(OSError):
             run.folder.rmdir()
