@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from handrail.catalog.entries import DECODERS
 from handrail.core.bundle import Bundle, Manifest, damaged, open_bundle
 from handrail.core.errors import HandrailError
 from handrail.core.files import read_limited
@@ -22,6 +23,7 @@ from handrail.data.look import fingerprint
 from handrail.data.read import read_table
 from handrail.data.table import Table
 from handrail.data.targets import label_of
+from handrail.encode.answers import distance
 from handrail.measure.explain import contributions, word_contributions
 from handrail.store import Store, split_reference
 from handrail.tasks import Answer, Predictor
@@ -268,7 +270,7 @@ class Model:
                 raise damaged(self.bundle.path, f"examples.json holds no continuations: {error}") from error
         answers = self._answers_again()
         pairs = zip(answers, self.examples, strict=False)
-        return [_distance(answer, example["answer"]) for answer, example in pairs], REPLAY_TOLERANCE
+        return [distance(answer, example["answer"]) for answer, example in pairs], REPLAY_TOLERANCE
 
     def _measured(self, source: object) -> dict[str, Any]:
         if isinstance(source, Path):
@@ -368,7 +370,13 @@ def load(reference: str | Path, *, home: Path | None = None, threads: int = 0) -
     if isinstance(reference, Path) or "/" in text or text.startswith("."):
         bundle = open_bundle(Path(reference))
         return Model(bundle, name=bundle.manifest.name, version=None, threads=threads)
-    path = Store(home).find(text)
+    try:
+        path = Store(home).find(text)
+    except HandrailError as error:
+        if error.code == "not_found" and text in DECODERS:
+            mend = f"handrail import {text} takes it from the package registry"
+            raise HandrailError("not_found", f"no model is called '{text}' yet", mend) from error
+        raise
     return Model(open_bundle(path), name=split_reference(text)[0], version=int(path.name), threads=threads)
 
 
@@ -383,18 +391,3 @@ def _instead_of(row: object) -> str:
     if isinstance(row, str) and Path(row[:255]).suffix.lower() in FILE_ENDINGS:
         return f"model.predict(Path({row!r})) answers the rows of a file"
     return "model(row) answers one row, model.predict([row, …]) a list"
-
-
-def _distance(answer: Any, wanted: Any) -> float:
-    """How far two answers are apart: the largest difference of their numbers, inf where words differ.
-
-    A label may flip where two probabilities tie; then the probabilities still agree, and they are what is compared.
-    """
-    if isinstance(wanted, Mapping) and isinstance(answer, Mapping) and wanted.keys() == answer.keys():
-        compared = ["probabilities"] if "probabilities" in wanted else list(wanted)
-        return max((_distance(answer[name], wanted[name]) for name in compared), default=0.0)
-    if isinstance(wanted, int | float) and isinstance(answer, int | float):
-        return abs(answer - wanted) / max(1.0, abs(wanted))
-    if isinstance(wanted, list) and isinstance(answer, list) and len(wanted) == len(answer):
-        return max(map(_distance, answer, wanted), default=0.0)
-    return 0.0 if answer == wanted else float("inf")

@@ -103,7 +103,8 @@ def _of_folder(path: Path, name: str, source: str, licence: str = "") -> Decoder
     whole = hashlib.sha256("".join(digests).encode()).hexdigest()
     return DecoderBase(
         name=name, what=f"{found.config.get('model_type')} model of the folder {path.name}",
-        licence=licence or found.licence, source=source, sha256=digests[0] if len(digests) == 1 else whole, size=sum(sizes),
+        licence=licence or found.licence, source=source, sha256=digests[0] if len(digests) == 1 else whole,
+        size=sum(sizes),
         config=found.config, names=tuple(found.sources), get=found.get, tokenizer_json=found.tokenizer_json,
         chat_template=found.chat_template, special=found.special, defaults=found.defaults, folder=path,
     )  # fmt: skip

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from handrail import __version__
+from handrail.catalog.decoders import decoder_base
 from handrail.catalog.fetch import base
 from handrail.core.bundle import Manifest, to_json, write_bundle
 from handrail.core.errors import HandrailError
-from handrail.core.events import Tell, quiet
+from handrail.core.events import Said, Tell, quiet
 from handrail.core.field import MAX_VECTOR, Field
 from handrail.core.files import read_limited
 from handrail.core.signature import Output, Signature
 from handrail.model import Model, load
 from handrail.store import Store, check_name
 from handrail.training.asked import name_for
+from handrail.training.generating import keep_decoder
 
 MAX_ONNX_BYTES: Final = 2**31 - 1
 EXAMPLES: Final = 3
@@ -72,6 +76,28 @@ def import_base(base_name: str, name: str | None = None, *, home: Path | None = 
     content = _answering(graph, found.entry.size)
     files = {"weights/model.onnx": content, "encode/vocabulary.txt": found.vocabulary}
     return _published(manifest, files, [{"text": text} for text in TEXTS], home)
+
+
+def import_decoder(
+    reference: str, name: str | None = None, *, bits: int = 8, window: int | None = None, template: str | None = None,
+    home: Path | None = None, tell: Tell = quiet,
+) -> Model:  # fmt: skip
+    """A model that writes: "smollm2", a Hugging Face folder, a .gguf file, or a hub's "org/name".
+
+    `bits` are those that each weight keeps: 8, 4, or 32 for as it came; manifest.data["precision"] says what that
+    costs. `window` is how many tokens it looks back on, `template` replaces its chat template.
+    Raises HandrailError for what is not found or not taken; then nothing was kept.
+    """
+    found = decoder_base(reference, Store(home).home / "bases", tell)
+    tell(Said(f"{found.what}; licence: {found.licence}; {found.size / 1e6:,.0f} MB from {found.source}"))
+    if template is not None:
+        found = replace(found, chat_template=template)
+    return keep_decoder(found, name or _name_of(found.name), bits=bits, window=window, home=home, tell=tell)
+
+
+def _name_of(name: str) -> str:
+    """A model's name made of a file's or a hub's."""
+    return re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:64] or "imported"
 
 
 def _published(manifest: Manifest, files: dict[str, bytes], rows: Sequence[dict[str, Any]], home: Path | None) -> Model:

@@ -19,6 +19,7 @@ def command(name: str, as_json: bool) -> None:
         put_json({"ok": True, **found})
         return
     put(f"✓ {found['members']} members are what the manifest says (SHA-256)")
-    put(f"✓ {found['examples']} examples answered again, largest difference {found['largest_difference']:.2g}")
+    done = "foreseen" if model.writes else "answered"
+    put(f"✓ {found['examples']} examples {done} again, largest difference {found['largest_difference']:.2g}")
     if not found["examples"]:
         put("  (this model carries no examples)")

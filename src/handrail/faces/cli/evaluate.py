@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,11 +17,19 @@ from handrail.faces.cli.printing import counted, put, put_json, put_table
 @click.argument("file")
 @shared
 def command(name: str, file: str, as_json: bool) -> None:
-    """Measure the model NAME on the rows of FILE, which must hold the right answers."""
+    """Measure the model NAME on the rows of FILE, which must hold the right answers. Of a model that writes it is
+    measured how well it foresees the text in FILE."""
     model = opened(name)
-    score = model.evaluate(file)
+    score = model.evaluate(Path(file) if model.writes else file)
     if as_json:
         put_json({"model": f"{model.name}@{model.version}" if model.version else model.name, **score})
+        return
+    if model.writes:
+        put_table([
+            (f"{model.name} on {counted(score['tokens'], 'token')} ({score['bytes']:,} bytes)", ""),
+            ("  bits per byte", f"{score['bits_per_byte']:.4f}"),
+            ("  perplexity", f"{score['perplexity']:.4g}"),
+        ])  # fmt: skip
         return
     put(f"{model.name} on {counted(score['rows'], 'row')}")
     for warning in score["warnings"]:

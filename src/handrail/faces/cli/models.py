@@ -83,6 +83,11 @@ def show(name: str, as_json: bool) -> None:
     put_table([(f"  {field.name}", field.kind, _range(field)) for field in manifest.signature.inputs])
     put_heading("comes out")
     put_table([(f"  {output.name}", output.kind, listed(output.labels))])
+    if model.writes:
+        from handrail.faces.cli.imports import put_made
+
+        put_heading("writes")
+        put_made(model)
     put_heading("made from")
     versions = ", ".join(f"{package} {version}" for package, version in manifest.versions.items())
     rows, source = str(manifest.data.get("rows", "–")), str(manifest.data.get("source", "–"))

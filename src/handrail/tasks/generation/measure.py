@@ -6,6 +6,7 @@ All of it works on the decoder alone: open a model for it that answers nothing e
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ EXAMPLE_TOKENS: Final = 24
 # How far the mean logarithm of the probability of an example's tokens may be from what it was. CPUs multiply whole
 # numbers in different orders and widths, which moves it by some thousandths; other weights move it by tenths.
 TOLERANCE: Final = 0.05
+SPEED_TOKENS, SPEED_TRIES = 8, 5
 MOST_TOKENS: Final = 20_000
 BEGINNINGS: Final = ("The", "Once upon a time", "In the morning,")
 
@@ -54,6 +56,21 @@ def text_quality(writer: Writer, text: str) -> dict[str, Any]:
         "tokens": len(logprobs),
         "bytes": size,
     }
+
+
+def speed(writer: Writer, count: int = SPEED_TOKENS) -> float:
+    """Tokens a second, one after another, of the quickest of a few tries: what else the machine does only slows."""
+    decoder = writer.decoder
+    tokens = writer.prompt_tokens(BEGINNINGS[0])
+    decoder.prefill(0, np.asarray(tokens, np.int64), 0)
+    token, seconds = np.asarray(tokens[-1:], np.int64), []
+    for start in range(len(tokens), len(tokens) + SPEED_TRIES * count, count):
+        begun = time.perf_counter()
+        for place in range(start, start + count):
+            decoder.step(1, token, np.array([min(place, decoder.window - 1)], np.int32))
+        seconds.append(time.perf_counter() - begun)
+    decoder.forget(0)
+    return count / max(1e-9, min(seconds))
 
 
 def examples_of(writer: Writer, prompts: Sequence[str] = BEGINNINGS) -> list[dict[str, Any]]:

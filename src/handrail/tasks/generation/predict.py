@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 from typing import Any, Final
 
 from handrail.catalog.safetensors import read_safetensors
@@ -22,7 +23,8 @@ from handrail.runtimes.decoder import Decoder, open_decoder, shape_from
 from handrail.tasks import Answer
 from handrail.tasks.generation.export import TEMPLATE, TOKENIZER, WEIGHTS
 
-SLOTS: Final = 16
+# Texts continued at once, and one more in which a prompt is read.
+SLOTS: Final = 16 + 1
 Messages = Sequence[Mapping[str, Any]]
 
 
@@ -34,10 +36,14 @@ class Writer:
         budget_bytes: int | None = None,
     ) -> None:  # fmt: skip
         self.decoder, self.tokenizer, self.chat, self.defaults = decoder, tokenizer, chat, defaults
-        self.generator = Generator(decoder, tokenizer, budget_bytes=budget_bytes)
-        self._adds_begin = adds_begin
+        self._adds_begin, self._budget_bytes = adds_begin, budget_bytes
         self._lock = threading.Lock()
         self._mail: dict[int, deque[Piece]] = {}
+
+    @cached_property
+    def generator(self) -> Generator:
+        """What continues. It fills the decoder's slots: who measures on the decoder must not have asked for it."""
+        return Generator(self.decoder, self.tokenizer, budget_bytes=self._budget_bytes)
 
     @property
     def window(self) -> int:
