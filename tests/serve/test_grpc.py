@@ -304,18 +304,43 @@ def test_with_a_certificate_it_speaks_tls_as_http_does(folder: Path, tmp_path: P
             plain.is_server_live(client_timeout=5)
 
 
-def test_what_is_in_flight_is_answered_when_the_server_stops(folder: Path, model: Model) -> None:
-    port = free_port()
-    with serving(folder, grpc_port=port) as served, triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
-        rows = [{**ROW, "age": age % 90} for age in range(10_000)]
-        asked = inputs(rows)
-        with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(client.infer, "churn", asked)
-            while b'requests_in_flight{model="churn",version="0"} 0' in served.ask("GET", "/metrics")[2]:
-                if answer.done():
-                    break
-            assert served.stop() == 0
-            assert len(answer.result().as_numpy("label")) == len(rows)
+@pytest.mark.parametrize("room", [None, 4_096])
+def test_what_is_in_flight_is_answered_when_the_server_stops(folder: Path, model: Model, room: int | None) -> None:
+    """Also where a client has so little room for what arrives that the end comes before it has read its answer."""
+    options = [("grpc.use_local_subchannel_pool", 1), *([("grpc.tcp_receive_buffer_size", room)] if room else [])]
+    port, rows = free_port(), [{**ROW, "age": age % 90} for age in range(5_000)]
+    with (
+        serving(folder, grpc_port=port) as served,
+        triton.InferenceServerClient(f"127.0.0.1:{port}", channel_args=options) as client,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        answers = [pool.submit(client.infer, "churn", inputs(rows)) for _ in range(2)]
+        while b'requests_in_flight{model="churn",version="0"} 2' not in served.ask("GET", "/metrics")[2]:
+            if any(answer.done() for answer in answers):
+                break
+        assert served.stop() == 0
+        assert [len(answer.result().as_numpy("label")) for answer in answers] == [len(rows)] * 2
+
+
+def test_clients_that_never_pause_are_told_that_the_server_stops(folder: Path, model: Model) -> None:
+    port, wanted = free_port(), model(ROW)["probability"]
+
+    def ask_until_told() -> str:
+        with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
+            try:
+                while client.infer("churn", inputs([ROW])).as_numpy("probability").item() == wanted:
+                    asked.set()
+            except triton.InferenceServerException as error:
+                return f"{error.status()}: {error.message()}"
+        return "a wrong answer"
+
+    asked = threading.Event()
+    with serving(folder, grpc_port=port) as served, ThreadPoolExecutor(4) as pool:
+        told = [pool.submit(ask_until_told) for _ in range(4)]
+        assert asked.wait(20)
+        assert served.stop() == 0
+        for one in told:
+            assert one.result().startswith("StatusCode.UNAVAILABLE: this server is stopping")
 
 
 def test_a_taken_port_is_told(folder: Path) -> None:

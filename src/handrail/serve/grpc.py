@@ -17,7 +17,8 @@ from handrail import __version__
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.values import quoted
 from handrail.serve.api import Api, Version
-from handrail.serve.app import App, failure
+from handrail.serve.app import App
+from handrail.serve.failures import failure
 from handrail.serve.formats import open_inference
 from handrail.serve.formats import open_inference_messages as messages
 from handrail.serve.formats.call import Call
@@ -39,6 +40,9 @@ CODES: Final = {
 }
 # What a caller's metadata may say; the rest is not looked at.
 HEADERS: Final = ("authorization", "traceparent", "x-request-id")
+# A door closes when no call came for so long. Where that does not happen by itself, new calls are refused.
+LULL_S: Final = 0.05
+REFUSES_AFTER_S: Final = 1.0
 Message = Any
 
 
@@ -59,6 +63,8 @@ class Door:
         # A message is of unknown length until it is whole, so few are read at a time: memory has a bound.
         self._reading = asyncio.Semaphore(app.limits.max_large_bodies)
         self._large_bodies = 0
+        self._calls = self._begun = 0
+        self._refuses = False
         self._server = grpc.aio.server(options=_options(app.limits), maximum_concurrent_rpcs=app.limits.max_connections)
         # On the wire a call of one message is a stream of one; so its caller is known before the message is read.
         handlers = {
@@ -81,15 +87,43 @@ class Door:
         await self._server.start()
 
     async def close(self, grace_s: float, at_once: asyncio.Event) -> None:
-        """Refuses new calls, and waits for those that are being answered: so long, or until `at_once`."""
+        """Answers what is in flight, then says goodbye: all of it within so long, or until `at_once`.
+
+        Goodbye is said when no call is open: a connection that ends with its last answer ends before the client has
+        read it, and what the client says meanwhile makes the kernel throw the rest away. One without calls ends when
+        the client has replied to the goodbye, which it reads after all answers. A call that crosses the goodbye is
+        cancelled, so there is a lull before.
+        """
         hurry = asyncio.create_task(at_once.wait())
-        stopping = asyncio.create_task(self._server.stop(grace_s))
-        await asyncio.wait([stopping, hurry], return_when=asyncio.FIRST_COMPLETED)
+        leaving = asyncio.create_task(self._leave(grace_s))
+        await asyncio.wait([leaving, hurry], return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
+        leaving.cancel()
         await self._server.stop(None)
+
+    async def _leave(self, grace_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        since, until = loop.time(), loop.time() + grace_s
+        while loop.time() < until:
+            begun = self._begun
+            await asyncio.sleep(LULL_S)
+            if not self._calls and self._begun == begun:
+                break
+            self._refuses = loop.time() > since + REFUSES_AFTER_S
+        await self._server.stop(max(0.0, until - loop.time()))
+
+    def _begins(self, context: Any) -> None:
+        """One call more; it is over when all of its answer is written."""
+        self._calls += 1
+        self._begun += 1
+        context.add_done_callback(self._ended)
+
+    def _ended(self, context: Any) -> None:
+        self._calls -= 1
 
     def _handling(self, name: str, method: Method) -> Callable[[AsyncIterator[bytes], Any], Awaitable[bytes]]:
         async def handle(arriving: AsyncIterator[bytes], context: Any) -> bytes:
+            self._begins(context)
             request = self._request(name, context)
             response = await self._answered(name, method, request, arriving)
             self._app.answered(request, response)
@@ -115,6 +149,8 @@ class Door:
     async def _answered(self, name: str, method: Method, request: Request, arriving: AsyncIterator[bytes]) -> Response:
         held = False
         try:
+            if self._refuses:
+                raise no_room("this server is stopping")
             self._app.guard.admit(request, method.policy)
             request.body = await self._read(arriving)
             held = self._hold(request.body)
