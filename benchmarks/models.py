@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession
 
 import handrail
 from handrail.core.bundle import Manifest, to_json, write_bundle
@@ -25,11 +26,13 @@ LEARNT, ASKED = 1_000, 200
 
 @dataclass(frozen=True)
 class Made:
-    """A bundle, rows that its clients ask in turn, and the numbers of the first for servers that know no fields."""
+    """A bundle, rows that its clients ask in turn, and for servers that know no fields the numbers of the first, with
+    the scores that they get."""
 
     bundle: Path
     rows: list[dict[str, object]]
     numbers: tuple[float, ...] = ()
+    scores: tuple[float, ...] = ()
 
     @property
     def bodies(self) -> list[bytes]:
@@ -98,12 +101,14 @@ def layers(folder: Path, sizes: Sizes) -> Made:
         else:
             weights_file = made_model.SerializeToString()
     numbers = tuple(round(float(amount), 4) for amount in random.standard_normal(sizes.inputs))
+    session = InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+    scores = tuple(session.run(None, {"x": np.array([numbers], np.float32)})[0][0].tolist())
     if sizes.vector:
         model = import_onnx(folder / "model.onnx", name, home=folder / "home")
-        return Made(model.bundle.path, [{"x": list(numbers)}], numbers)
+        return Made(model.bundle.path, [{"x": list(numbers)}], numbers, scores)
     row = {f"x{place}": number for place, number in enumerate(numbers)}
     bundled(folder / name, name, row, sizes.outputs, weights_file)
-    return Made(folder / name, [dict(row)], numbers)
+    return Made(folder / name, [dict(row)], numbers, scores)
 
 
 def bundled(folder: Path, name: str, row: dict[str, float], outputs: int, weights_file: bytes) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from load import Request
 from models import Made
@@ -27,6 +28,16 @@ serve([Path(sys.argv[1])], port=int(os.environ["PORT"]), access_log=True, adopta
 """
 BENTO = ["-m", "bentoml", "serve", "serving_bento:Served", "--host", "127.0.0.1", "--port"]
 START_LIMIT_S = 90.0
+# Peers that are used in several ways, and how each is told to them.
+WAYS: dict[str, dict[str, dict[str, str]]] = {
+    "bento": {"bento, batched": {}},
+    "litserve": {"litserve": {}, "litserve, batches": {"BATCH": "32"}},
+    "granian": {"granian, ASGI": {"INTERFACE": "asgi"}, "granian, RSGI": {"INTERFACE": "rsgi"}},
+    "ray": {
+        "ray, default proxy": {},
+        "ray, HAProxy": {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"},
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -38,39 +49,43 @@ class System:
     words: list[str]
     requests: list[Request]
     environment: dict[str, str] = field(default_factory=dict)
+    wanted: tuple[float, ...] = ()  # numbers that stand in a right answer to the first request
 
 
 def ours(made: Made) -> System:
     """Handrail, with its checks, limits, metrics and access log."""
     requests = [Request("/m/predict", body) for body in made.bodies]
-    return System("handrail", Path(sys.executable), ["-c", OURS, str(made.bundle)], requests)
+    return System("handrail", Path(sys.executable), ["-c", OURS, str(made.bundle)], requests, wanted=made.scores)
 
 
 def bound(made: Made) -> System:
     """What no server of this kind can surpass by much: nothing but a parser, JSON and the runtime."""
-    return System("bound", Path(sys.executable), [str(HERE / "peers/serving_bound.py")], [_plain(made, "/predict")])
+    script = [str(HERE / "peers/serving_bound.py")]
+    return System("bound", Path(sys.executable), script, [_plain(made, "/predict")], wanted=made.scores)
 
 
 def peers(made: Made, venvs: dict[str, Path]) -> list[System]:
     """The servers whose environments are given, each in every way in which it is used."""
-    row = made.numbers
-    many = json.dumps({"x": [row]}).encode()
-    one = _plain(made, "/predict")
     found = []
-    for name, python in {name: path / "bin" / "python" for name, path in venvs.items()}.items():
-        script = [str(HERE / f"peers/serving_{name}.py")]
-        if name == "bento":
-            found.append(System("bento, batched", python, BENTO, [Request("/predict_batched", many)]))
-        elif name == "litserve":
-            found.append(System("litserve", python, script, [one]))
-            found.append(System("litserve, batches", python, script, [one], {"BATCH": "32"}))
-        elif name == "mlserver":
-            tensor = {"name": "x", "shape": [1, len(row)], "datatype": "FP32", "data": row}
-            asked = json.dumps({"inputs": [tensor]}).encode()
-            found.append(System("mlserver", python, script, [Request("/v2/models/m/infer", asked)]))
-        else:
-            found.append(System(name, python, script, [_plain(made, "/") if name == "ray" else one]))
+    for name, path in venvs.items():
+        script = BENTO if name == "bento" else [str(HERE / f"peers/serving_{name}.py")]
+        for way, environment in WAYS.get(name, {name: {}}).items():
+            asked = [_asked(name, made)]
+            found.append(System(way, path / "bin" / "python", script, asked, environment, made.scores))
     return found
+
+
+def _asked(name: str, made: Made) -> Request:
+    """The row in the words of a peer."""
+    row = made.numbers
+    if name == "bento":
+        return Request("/predict_batched", json.dumps({"x": [row]}).encode())
+    if name == "mlserver":
+        tensor = {"name": "x", "shape": [1, len(row)], "datatype": "FP32", "data": row}
+        return Request("/v2/models/m/infer", json.dumps({"inputs": [tensor]}).encode())
+    if name == "kserve":
+        return Request("/v1/models/m:predict", json.dumps({"instances": [row]}).encode())
+    return _plain(made, "/" if name == "ray" else "/predict")
 
 
 def _plain(made: Made, path: str) -> Request:
@@ -125,11 +140,28 @@ def until_right(system: System, process: subprocess.Popen[bytes], port: int) -> 
             asking = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
             asking.request("POST", first.path, first.body, {"content-type": "application/json"})
             answer = asking.getresponse()
-            answer.read()
+            content = answer.read()
             asking.close()
             if answer.status == 200:
+                check(system, content)
                 return
         except (OSError, http.client.HTTPException):
             pass
         time.sleep(0.02)
     raise SystemExit(f"{system.name} does not answer")
+
+
+def check(system: System, content: bytes) -> None:
+    """Ends the program where an answer lacks one of the numbers wanted."""
+    found = list(_numbers(json.loads(content)))
+    for number in system.wanted:
+        if not any(abs(number - other) < 1e-4 for other in found):
+            raise SystemExit(f"{system.name} answers wrong: {content[:200]!r}, wanted {system.wanted}")
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if isinstance(value, int | float):
+        yield value
+    for one in inner:
+        yield from _numbers(one)
