@@ -17,9 +17,12 @@ from handrail.faces.cli import outcome
 # Verb → its module and what `handrail --help` says of it: the list is drawn without loading a verb.
 VERBS = {
     "train": ("train", "Learn from a file and save a scored model"),
+    "finetune": ("finetune", "Teach a model that writes, with texts or conversations"),
     "look": ("look", "Show what train would decide, and why"),
     "predict": ("predict", "Answer a text, a row, a file or standard input"),
     "batch": ("batch", "Answer all rows of files, by several processes"),
+    "generate": ("generate", "Write on from a prompt, streamed"),
+    "chat": ("chat", "Talk with a model in the terminal"),
     "summarize": ("summarize", "Show the sentences that say most of a text"),
     "search": ("search", "Make documents searchable by meaning, and ask them"),
     "embed": ("embed", "Turn texts into vectors"),
