@@ -11,7 +11,7 @@ from handrail.core.errors import HandrailError
 from handrail.core.events import Tell, quiet
 
 if TYPE_CHECKING:
-    from handrail.finetuning.plan import Plan
+    from handrail.finetuning.plan_values import Plan
     from handrail.model import Model
 
 __all__ = ["finetune"]

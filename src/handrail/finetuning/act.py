@@ -64,7 +64,8 @@ def carry_out(request: Request, tell: Tell) -> Model:
             halves=settings.method != "lora" and not request.from_scratch, special=ready.special,
             chat_template=ready.chat_template, train=ready.train.ids, held_out=held_rows, prompts=ready.prompts(),
             after=learnt.after, plan=ready.plan.as_dict(), data=_data(ready),
-            report=_report(request, ready, learnt, held_rows), seed=settings.seed, bits=request.bits, left_s=lambda: _until(settings.time_s, started),
+            report=_report(request, ready, learnt, held_rows), seed=settings.seed, bits=request.bits,
+            left_s=lambda: _until(settings.time_s, started),
         )  # fmt: skip
         with ready.store.draft() as draft:
             write_model(trained, draft, tell)

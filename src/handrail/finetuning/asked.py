@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.values import to_seconds
-from handrail.finetuning.plan import METHODS, Order
+from handrail.finetuning.plan import METHODS
+from handrail.finetuning.plan_values import Order
 from handrail.store import check_name
 from handrail.training.asked import name_for
 

@@ -21,7 +21,7 @@ from handrail.finetuning.losses import (
 )
 from handrail.finetuning.methods import trained_parameters
 from handrail.finetuning.network import Network, halves
-from handrail.finetuning.plan import Settings
+from handrail.finetuning.plan_values import Settings
 
 # Two halves of a network and the whole one may differ by this share of its hidden values.
 MOST_APART: Final = 1e-2

@@ -17,11 +17,11 @@ ADAPTER: Final = "handrail"
 
 
 def make_trainable(network: Network, method: str, first: int, rank: int, *, half: bool) -> None:
-    """Prepares a network: `method` is "lora", "blocks" or "full"; the blocks before `first` stay as they are.
+    """Prepares a network: `method` is "lora", "blocks", "full" or "new" (all of it, too).
 
-    What is frozen is kept in bfloat16 where `half`; what is trained stays in float32.
+    The blocks before `first` stay as they are. What is frozen is kept in bfloat16 where `half`, the rest in float32.
     """
-    network.model.requires_grad_(method == "full")
+    network.model.requires_grad_(method in ("full", "new"))
     if method == "lora":
         _add_lora(network, first, rank)
     elif method == "blocks":

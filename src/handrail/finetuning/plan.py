@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from handrail.core.errors import HandrailError
+from handrail.finetuning.plan_values import Material, Order, Plan, Settings, Shape
+from handrail.finetuning.plan_words import millions, plan_lines
 
+# "new" is what a network from scratch gets: all of it learns, and faster.
 METHODS: Final = ("lora", "blocks", "full")
 # What a network reaches of the speed of one large product of matrices.
 EFFICIENCY: Final = 0.5
@@ -16,7 +19,7 @@ EFFICIENCY: Final = 0.5
 PROGRAM_BYTES: Final = 900 * 2**20
 MEMORY_SHARE: Final = 0.8
 RANK: Final = 16
-RATES: Final = {"lora": 1e-3, "blocks": 4e-4, "full": 1e-4}
+RATES: Final = {"lora": 1e-3, "blocks": 4e-4, "full": 1e-4, "new": 3e-3}
 LENGTHS: Final = (256, 128, 64)
 STEP_TOKENS: Final = 1024
 DEFAULT_S: Final = 600.0
@@ -28,105 +31,24 @@ TINY_TOKENS: Final = 2_000
 UPPER_SHARE: Final = 1 / 3
 EVALUATIONS: Final = 8
 RESTRICTED_SHARE: Final = 0.5
+# From so many passes on it pays to keep what frozen blocks make of the text; above so many, a text is learnt by heart.
+ENOUGH_PASSES, MOST_PASSES = 1.2, 30
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A base in numbers: parameters of one block and of the table of tokens, and how wide and long it sees."""
-
-    blocks: int
-    block_size: int
-    table_size: int
-    width: int
-    vocabulary: int
-    context: int
-
-    @property
-    def size(self) -> int:
-        return self.blocks * self.block_size + self.table_size
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the user asked for; None: to be decided."""
-
-    method: str | None = None
-    time_s: float | None = None
-    steps: int | None = None
-    epochs: float | None = None
-    length: int | None = None
-    rate: float | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Material:
-    """What there is to learn from, in tokens. `longest` is how long a document usually is at most."""
-
-    tokens: int
-    held_out: int
-    distinct: int
-    longest: int
-    is_dialogue: bool = False
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Every number that the training needs. Blocks from `first` on learn; `steps` None: as many as the time allows."""
-
-    method: str
-    first: int
-    rank: int
-    rate: float
-    decay: float
-    length: int
-    batch: int
-    half: bool
-    restricted: bool
-    keeps: bool
-    steps: int | None
-    time_s: float | None
-    evaluations: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """`lines` are (word, explanation) pairs for people; `memory_bytes` and `tokens_s` are estimates."""
-
-    settings: Settings
-    lines: tuple[tuple[str, str], ...]
-    memory_bytes: int
-    tokens_s: float
-    warnings: tuple[str, ...] = ()
-
-    def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "task": "generation", "time_s": self.settings.time_s}
-
-
-def plan(
-    shape: Shape, material: Material, powers: Mapping[str, Any], order: Order, *, base: str, licence: str = "",
-    from_scratch: bool = False,
-) -> Plan:  # fmt: skip
-    """`powers`: device, precision, flops, free_bytes, reason (see machine.py).
+def plan(shape: Shape, material: Material, powers: Mapping[str, Any], order: Order, about: Mapping[str, str]) -> Plan:
+    """`powers`: device, precision, flops, free_bytes, reason (see machine.py); `about`: the base's name and licence.
 
     Raises HandrailError ("environment") where nothing fits into memory, with both numbers.
     """
     settings, why = _fitting(shape, material, powers, order)
     speed = tokens_s(shape, material, settings, powers["flops"])
     needed = memory_bytes(shape, material, settings)
-    lines = (
-        ("base", f"{base}: {_millions(shape.size)} parameters in {shape.blocks} blocks{licence and f', {licence}'}"),
-        ("text", _text_words(material)),
-        ("method", f"{_method_words(shape, settings)}: {why}"),
-        ("rows", f"{settings.length} tokens long, {settings.batch} at a time"),
-        ("precision", str(powers["reason"])),
-        ("softmax", _softmax_words(shape, material, settings)),
-        *([("kept", _kept_words(shape, material, settings))] if settings.keeps else []),
-        ("memory", f"about {needed / 2**30:.1f} GB, {powers['free_bytes'] / 2**30:.1f} GB are free"),
-        ("time", _time_words(material, settings, speed, order)),
-    )
-    return Plan(settings, lines, needed, speed, _warnings(material))
+    seen = passes(material, settings, speed)
+    lines = plan_lines(
+        shape, material, settings, powers, about, why=why, learning=learning_size(shape, settings),
+        memory_bytes=needed, kept_bytes=kept_bytes(shape, material, settings), tokens_s=speed, passes=seen,
+    )  # fmt: skip
+    return Plan(settings, lines, needed, speed, material.is_dialogue, _warnings(material, seen))
 
 
 def _fitting(shape: Shape, material: Material, powers: Mapping[str, Any], order: Order) -> tuple[Settings, str]:
@@ -140,7 +62,7 @@ def _fitting(shape: Shape, material: Material, powers: Mapping[str, Any], order:
     needed = memory_bytes(shape, material, smaller)
     raise HandrailError(
         "environment",
-        f"training {_millions(shape.size)} parameters needs about {needed / 2**30:.1f} GB of memory, "
+        f"training {millions(shape.size)} parameters needs about {needed / 2**30:.1f} GB of memory, "
         f"{powers['free_bytes'] / 2**30:.1f} GB are free",
         "choose a smaller --base, --method lora, or a larger machine",
     )
@@ -163,6 +85,8 @@ def _shrunk(wanted: Settings, shape: Shape, order: Order) -> list[tuple[Settings
 
 
 def _method(shape: Shape, material: Material, powers: Mapping[str, Any], order: Order) -> tuple[str, str]:
+    if order.method == "new":
+        return "new", "there is no base"
     if order.method is not None:
         return order.method, "as asked"
     if material.tokens < SMALL_TOKENS:
@@ -180,14 +104,15 @@ def _settings(shape: Shape, material: Material, powers: Mapping[str, Any], order
         epochs = None if time_s is not None else DEFAULT_EPOCHS
         time_s = time_s or DEFAULT_S
     steps = order.steps or (None if epochs is None else max(1, math.ceil(epochs * rows / batch)))
-    first = 0 if method == "full" else _first(shape)
+    first = 0 if method in ("full", "new") else _first(shape)
     settings = Settings(
-        method=method, first=first, rank=RANK, rate=order.rate or RATES[method], decay=0.01, length=length, batch=batch,
+        method=method, first=first, rank=RANK, rate=order.rate or RATES[method],
+        decay=0.1 if method == "new" else 0.01, length=length, batch=batch,
         half=powers["precision"] == "bf16", restricted=material.distinct < RESTRICTED_SHARE * shape.vocabulary,
         keeps=False, steps=steps, time_s=time_s, evaluations=EVALUATIONS, seed=order.seed,
     )  # fmt: skip
-    passes = _passes(material, settings, tokens_s(shape, material, settings, powers["flops"]))
-    return replace(settings, keeps=first > 0 and passes > 1.2)
+    often = passes(material, settings, tokens_s(shape, material, settings, powers["flops"]))
+    return replace(settings, keeps=first > 0 and often > ENOUGH_PASSES)
 
 
 def _first(shape: Shape) -> int:
@@ -206,33 +131,38 @@ def tokens_s(shape: Shape, material: Material, settings: Settings, flops: float)
     """Tokens a second that training may reach: forward through everything, back through what learns."""
     learning = (shape.blocks - settings.first) * shape.block_size
     frozen = settings.first * shape.block_size * (0.15 if settings.keeps else 1.0)
-    back = {"lora": 2, "blocks": 4, "full": 4}[settings.method]
+    back = 2 if settings.method == "lora" else 4
     head = shape.width * (material.distinct if settings.restricted else shape.vocabulary)
-    cost = 2 * frozen + (2 + back) * learning + (6 if settings.method == "full" else 4) * head
+    cost = 2 * frozen + (2 + back) * learning + (6 if settings.first == 0 else 4) * head
     return EFFICIENCY * flops / cost
 
 
 def memory_bytes(shape: Shape, material: Material, settings: Settings) -> int:
     """What the training needs at most, estimated: numbers, what AdamW keeps of them, hidden values and logits."""
-    learning = _learning(shape, settings)
+    learning = learning_size(shape, settings)
     held = 4 * shape.size + 4 * learning  # loaded as float32, halved after that; the best state is kept, too
     moments = (12 + 16) * learning  # gradient and two moments; a checkpoint on its way to the disk
     places = settings.length * settings.batch
     hidden = places * shape.width * (shape.blocks - settings.first) * (70 if settings.half else 120)
     logits = places * (material.distinct if settings.restricted else shape.vocabulary) * (12 if settings.half else 16)
-    kept = (material.tokens + material.held_out) * shape.width * (2 if settings.half else 4) if settings.keeps else 0
+    kept = kept_bytes(shape, material, settings) if settings.keeps else 0
     return int(PROGRAM_BYTES + held + moments + hidden + logits + kept)
 
 
-def _learning(shape: Shape, settings: Settings) -> int:
+def kept_bytes(shape: Shape, material: Material, settings: Settings) -> int:
+    """What it takes to keep the hidden values below the blocks that learn, for all rows."""
+    return (material.tokens + material.held_out) * shape.width * (2 if settings.half else 4)
+
+
+def learning_size(shape: Shape, settings: Settings) -> int:
     """How many numbers are trained."""
-    if settings.method == "full":
+    if settings.method in ("full", "new"):
         return shape.size
     upper = (shape.blocks - settings.first) * shape.block_size
     return upper if settings.method == "blocks" else round(upper * 5 * settings.rank / shape.width / 2)
 
 
-def _passes(material: Material, settings: Settings, speed: float) -> float:
+def passes(material: Material, settings: Settings, speed: float) -> float:
     """How often the text is gone through at most."""
     seen = [math.inf]
     if settings.steps is not None:
@@ -242,63 +172,14 @@ def _passes(material: Material, settings: Settings, speed: float) -> float:
     return min(seen) / max(1, material.tokens)
 
 
-def _warnings(material: Material) -> tuple[str, ...]:
+def _warnings(material: Material, seen: float) -> tuple[str, ...]:
+    found = []
     if material.tokens < TINY_TOKENS:
-        return (f"{material.tokens:,} tokens are very little text: the model will mostly learn it by heart",)
-    if material.tokens < SMALL_TOKENS:
-        return (f"{material.tokens:,} tokens are little text: expect it to take on the style, and to copy parts",)
-    return ()
-
-
-def _method_words(shape: Shape, settings: Settings) -> str:
-    learnt = shape.blocks - settings.first
-    share = f"{_millions(_learning(shape, settings))} numbers learn"
-    return {
-        "lora": f"small matrices beside those of the last {learnt} of {shape.blocks} blocks (LoRA), {share}",
-        "blocks": f"the last {learnt} of {shape.blocks} blocks, {share}",
-        "full": f"the whole model, {share}",
-    }[settings.method]
-
-
-def _text_words(material: Material) -> str:
-    held = f"{material.held_out:,} held out to score with" if material.held_out else "nothing held out"
-    kind = "tokens of conversations" if material.is_dialogue else "tokens"
-    return f"{material.tokens:,} {kind} to learn from, {material.distinct:,} of them different; {held}"
-
-
-def _softmax_words(shape: Shape, material: Material, settings: Settings) -> str:
-    if not settings.restricted:
-        return f"over all {shape.vocabulary:,} tokens"
-    return (
-        f"over the text's {material.distinct:,} tokens and a few of the others {shape.vocabulary - material.distinct:,}"
-    )
-
-
-def _kept_words(shape: Shape, material: Material, settings: Settings) -> str:
-    size = (material.tokens + material.held_out) * shape.width * (2 if settings.half else 4)
-    return f"what the first {settings.first} blocks make of the text is computed once and kept ({size / 2**20:,.0f} MB)"
-
-
-def _time_words(material: Material, settings: Settings, speed: float, order: Order) -> str:
-    passes = _passes(material, settings, speed)
-    often = f"{passes:.1f} times" if passes >= 1 else f"{passes:.0%} of it once"
-    limits = []
-    if settings.steps is not None:
-        limits.append(f"{settings.steps:,} steps")
-    if settings.time_s is not None:
-        limits.append(f"{_duration(settings.time_s)}")
-    words = " or ".join(limits) + (", whichever comes first" if len(limits) > 1 else "")
-    took = min(settings.time_s or math.inf, passes * material.tokens / speed)
-    about = f"about {_duration(took)}, " if settings.steps is not None else ""
-    speed_words = f"about {speed:,.0f} tokens a second, so through the text {often}"
-    return f"{words}; {about}{speed_words}; ends early when it gets no better"
-
-
-def _millions(count: float) -> str:
-    return f"{count / 1e6:,.1f} million" if count < 1e9 else f"{count / 1e9:,.1f} billion"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3600:.1f} h"
+        found.append(f"{material.tokens:,} tokens are very little text: the model will mostly learn it by heart")
+    elif material.tokens < SMALL_TOKENS:
+        found.append(f"{material.tokens:,} tokens are little text: it takes on the style, and will copy parts")
+    if seen > MOST_PASSES:
+        found.append(f"it may go through the text {seen:,.0f} times: more text would serve better than more time")
+    if not material.held_out:
+        found.append("nothing is held out of so little text: how good the model is will not be known")
+    return tuple(found)

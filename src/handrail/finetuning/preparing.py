@@ -16,7 +16,8 @@ from handrail.finetuning.corpus import Split, Tokens, parted, tokens_of
 from handrail.finetuning.dialogues import PLAIN_TEMPLATE, rendering
 from handrail.finetuning.documents import Document, Reading
 from handrail.finetuning.machine import Powers, powers
-from handrail.finetuning.plan import DEFAULT_S, Material, Plan, Shape, plan
+from handrail.finetuning.plan import DEFAULT_S, plan
+from handrail.finetuning.plan_values import Material, Plan, Shape
 from handrail.finetuning.reading import read_documents
 from handrail.finetuning.scratch import new_start
 from handrail.finetuning.starts import Start, start_of
@@ -90,9 +91,9 @@ def prepared(request: Request, tell: Tell) -> Prepared:
     train, held_out = (_tokens(documents, start, tokenizer, end) for documents in (split.train, split.held_out))
     if len(train) < 2:
         raise HandrailError("data", "there is too little text to learn from", "give more than a word")
-    order = replace(request.order, method="full") if scratch else request.order
-    decided = plan(shape, _material(train, held_out, split), asdict(machine), order, base=start.name,
-                   licence=start.licence, from_scratch=scratch)  # fmt: skip
+    order = replace(request.order, method="new") if scratch else request.order
+    about = {"name": start.name, "licence": start.licence}
+    decided = plan(shape, _material(train, held_out, split), asdict(machine), order, about)
     for text in (*reading.notes, split.reason):
         tell(Said(text))
     tell(Planned(decided.lines, decided.as_dict()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from handrail.report import verdict
+from handrail.report import verdict, writing
 from handrail.report.looks import SCRIPT, SCRIPT_HASH, STYLE
 from handrail.report.making import card, columns, leaderboard, learning, mistakes, plan, split
 from handrail.report.markup import NOTHING, Html, join, section, tag
@@ -26,6 +26,8 @@ SECTIONS: Final = (
     ("ranking", "Curves", ranking),
     ("calibration", "Probabilities", calibration),
     ("importance", "What matters", importance),
+    ("curve", "Learning", writing.curve),
+    ("recitation", "Copying", writing.recitation),
     ("learning", "More data?", learning),
     ("mistakes", "Mistakes", mistakes),
     ("columns", "Columns", columns),

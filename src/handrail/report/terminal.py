@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from handrail.report import verdict
+from handrail.report import verdict, writing
 from handrail.report.words import each, number, percent, some
 
 MOST_CLASSES: Final = 12
@@ -18,7 +18,8 @@ Lines = list[tuple[str, list[tuple[str, ...]]]]
 def lines(report: Mapping[str, Any]) -> Lines:
     """(heading, rows) in reading order; a row is a tuple of cells, as many as the rows beside it. Nothing is empty."""
     parts: Lines = [
-        ("", [(verdict.headline(report),)]),
+        ("", [(verdict.headline(report) or writing.headline(report),)]),
+        *writing.lines(report),
         ("in words", [(sentence,) for sentence in _judgements(report)]),
         ("per label", _classes(report)),
         ("what matters", _features(report)),
