@@ -21,7 +21,7 @@ class Mapped:
 
     def __init__(self, path: Path, size: int, digest: str) -> None:
         """Raises HandrailError ("bundle") for what is no plain file of `size` bytes."""
-        self._path, self._digest = path, digest
+        self.path, self._digest = path, digest
         self._found = ""
         try:
             self._file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -42,7 +42,7 @@ class Mapped:
         """Waits for the sha256. Raises HandrailError ("bundle") where it is another."""
         self._thread.join()
         if self._found != self._digest:
-            raise self._damaged(f"checksum mismatch in {self._path.name}")
+            raise self._damaged(f"checksum mismatch in {self.path.name}")
 
     def _hash(self) -> None:
         """Read into a buffer, not through the mapping, whose pages would count as this process's memory."""
@@ -59,4 +59,4 @@ class Mapped:
 
     def _damaged(self, problem: str) -> HandrailError:
         mend = "the bundle is damaged or foreign: train or import it again"
-        return HandrailError("bundle", problem, mend, where=str(self._path))
+        return HandrailError("bundle", problem, mend, where=str(self.path))

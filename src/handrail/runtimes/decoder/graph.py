@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from handrail.runtimes.decoder import wire
 from handrail.runtimes.decoder.shape import Shape
@@ -20,12 +20,23 @@ ACCURACY: Final = 4
 MICROSOFT: Final = "com.microsoft"
 
 
+HANDED_OVER: Final[Mapping[str, str]] = {"location": "handed-over"}
+
+
+class Stored(NamedTuple):
+    """A weight that there is; `place` is where its numbers lie (see `wire.outside`)."""
+
+    element: str
+    sizes: Sequence[int]
+    place: Mapping[str, str] = HANDED_OVER
+
+
 @dataclass
 class Build:
     """A graph that is being written."""
 
     shape: Shape
-    stored: Mapping[str, tuple[str, Sequence[int]]]  # name → element, sizes
+    stored: Mapping[str, Stored]
     nodes: list[bytes] = field(default_factory=list)
     used: dict[str, bytes] = field(default_factory=dict)
 
@@ -51,7 +62,7 @@ class Build:
         for bits in (8, 4):
             if f"{name}.q{bits}" in self.stored:
                 parts = [self.weight(f"{name}.q{bits}"), self.weight(f"{name}.s")]
-                block = self.stored[f"{name}.q{bits}"][1][2] * 8 // bits
+                block = self.stored[f"{name}.q{bits}"].sizes[2] * 8 // bits
                 rest = ["", "", self.weight(bias)] if bias else []
                 return self("MatMulNBits", value, *parts, *rest, domain=MICROSOFT, K=inner, N=outer, bits=bits,
                             block_size=block, accuracy_level=ACCURACY)  # fmt: skip
@@ -76,8 +87,8 @@ class Build:
         return "SimplifiedLayerNormalization", [self.weight(f"{name}.w")]
 
 
-def graph(shape: Shape, stored: Mapping[str, tuple[str, Sequence[int]]]) -> tuple[bytes, list[str]]:
-    """The bytes of the graph, and the names of the weights it wants."""
+def graph(shape: Shape, stored: Mapping[str, Stored]) -> tuple[bytes, list[str]]:
+    """The bytes of the graph, and the names of the weights that must be handed over."""
     build = Build(shape, stored)
     value = _places(build, _table(build))
     normed = build.norm(value, "layer0.norm1")
@@ -90,7 +101,7 @@ def graph(shape: Shape, stored: Mapping[str, tuple[str, Sequence[int]]]) -> tupl
         following = f"layer{layer + 1}.norm1" if layer + 1 < shape.layers else "norm"
         value, normed = build.sum_and_norm(thought, value, following)
     _logits(build, normed)
-    weights = [name for name in build.used if name in stored]
+    weights = [name for name in build.used if name in stored and stored[name].place is HANDED_OVER]
     return wire.model(build.nodes, build.used.values(), _inputs(shape), _outputs(shape)), weights
 
 
@@ -98,7 +109,7 @@ def _table(build: Build) -> str:
     """Rows of the table of tokens; in whole numbers, it is the last layer's own weight seen from the other side."""
     if "table.q8" in build.stored:
         table, scales = build.weight("table.q8"), build.weight("table.s")
-        block = build.stored[table][1][1] // build.stored[scales][1][1]
+        block = build.stored[table].sizes[1] // build.stored[scales].sizes[1]
         return build("GatherBlockQuantized", table, "tokens", scales, domain=MICROSOFT, bits=8, block_size=block,
                      gather_axis=0, quantize_axis=1)  # fmt: skip
     return build("Gather", build.weight("table.w"), "tokens")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
 from handrail.core.errors import HandrailError
-from handrail.runtimes.decoder.graph import graph
+from handrail.runtimes.decoder.graph import HANDED_OVER, Stored, graph
 from handrail.runtimes.decoder.shape import Shape, rotations
+
+WEIGHTS_FOLDER: Final = "session.model_external_initializers_file_folder_path"
 
 
 class Decoder:
@@ -76,12 +80,34 @@ class Decoder:
         self._arena.forget(slot)
 
 
+@dataclass(frozen=True)
+class File:
+    """A file, and its content as it is mapped: what arrays are views of.
+
+    onnxruntime maps the file once more and lets go of each weight that it has packed; arrays it would copy first,
+    which takes twice the memory and half as much time again.
+    """
+
+    path: Path
+    content: memoryview
+
+    def place(self, array: np.ndarray) -> Mapping[str, str]:
+        """Where an array lies; one that lies elsewhere, or at an odd place, is handed over."""
+        first = array.ctypes.data - np.frombuffer(self.content, np.uint8).ctypes.data
+        inside = 0 <= first <= len(self.content) - array.nbytes
+        if not inside or first % array.itemsize or not array.flags.c_contiguous:
+            return HANDED_OVER
+        return {"location": self.path.name, "offset": str(first), "length": str(array.nbytes)}
+
+
 def open_decoder(
-    shape: Shape, tensors: Mapping[str, np.ndarray], *, threads: int = 1, slots: int = 1, window: int | None = None
-) -> Decoder:
+    shape: Shape, tensors: Mapping[str, np.ndarray], *, threads: int = 1, slots: int = 1, window: int | None = None,
+    file: File | None = None,
+) -> Decoder:  # fmt: skip
     """A decoder of these weights (see `weights.packed`) with room for `slots` continuations of `window` tokens.
 
-    Raises HandrailError ("bundle") where shape and weights do not belong together.
+    `file` is where the tensors lie, if they do. Raises HandrailError ("bundle") where shape and weights do not belong
+    together.
     """
     import onnxruntime
 
@@ -96,8 +122,13 @@ def open_decoder(
             arrays[f"{name}.cos"], arrays[f"{name}.sin"] = rotations(shape, rope, longest)
     if shape.family == "gemma3":
         arrays["table.scale"] = np.array([shape.width**0.5], dtype=np.float32)
-    stored = {name: (array.dtype.name, array.shape) for name, array in arrays.items()}
+    stored = {
+        name: Stored(array.dtype.name, array.shape, HANDED_OVER if file is None else file.place(array))
+        for name, array in arrays.items()
+    }
     options = onnxruntime.SessionOptions()
+    if file is not None:
+        options.add_session_config_entry(WEIGHTS_FOLDER, str(file.path.absolute().parent))
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4

@@ -27,11 +27,14 @@ def node(kind: str, inputs: Sequence[str], outputs: Sequence[str], domain: str, 
     )
 
 
-def outside(name: str, element: str, shape: Sequence[int]) -> bytes:
-    """A TensorProto whose numbers are handed over when the session is made; there is no file of that name."""
-    place = _text(1, "location") + _text(2, "handed-over")
+def outside(name: str, element: str, shape: Sequence[int], place: Mapping[str, str]) -> bytes:
+    """A TensorProto whose numbers lie in a file: its `location`, `offset` and `length` in bytes.
+
+    A location that is no file is one for numbers that are handed over when the session is made.
+    """
     size = b"".join(_number(1, length) for length in shape)
-    return size + _number(2, ELEMENTS[element]) + _text(8, name) + _block(13, place) + _number(14, 1)
+    parts = b"".join(_block(13, _text(1, key) + _text(2, said)) for key, said in place.items())
+    return size + _number(2, ELEMENTS[element]) + _text(8, name) + parts + _number(14, 1)
 
 
 def constant(name: str, values: Sequence[int], *, scalar: bool = False) -> bytes:

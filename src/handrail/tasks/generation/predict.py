@@ -19,7 +19,7 @@ from handrail.encode.tokens import Tokenizer, tokenizer_from
 from handrail.generate.generator import Generator
 from handrail.generate.pieces import Answered, Piece
 from handrail.generate.settings import Settings, settings_from
-from handrail.runtimes.decoder import Decoder, open_decoder, shape_from
+from handrail.runtimes.decoder import Decoder, File, open_decoder, shape_from
 from handrail.tasks import Answer
 from handrail.tasks.generation.export import TEMPLATE, TOKENIZER, WEIGHTS
 
@@ -204,7 +204,8 @@ def load(
 
 def _decoder(mapped: Mapped, shape: Any, *, threads: int, slots: int, window: int) -> Decoder:
     tensors = read_safetensors(mapped.content, WEIGHTS)
-    return open_decoder(shape, tensors, threads=threads, slots=slots, window=window)
+    file = File(mapped.path, mapped.content)
+    return open_decoder(shape, tensors, threads=threads, slots=slots, window=window, file=file)
 
 
 def _encode_of(bundle: Bundle) -> dict[str, Any]:
