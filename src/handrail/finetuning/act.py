@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 
 from handrail import __version__
-from handrail.core.events import Said, Tell
+from handrail.core.events import Said, Tell, Warned
 from handrail.core.processors import processors
 from handrail.finetuning.asked import Request
 from handrail.finetuning.checkpoints import forget_state
@@ -59,10 +59,15 @@ def carry_out(request: Request, tell: Tell) -> Model:
             sample = _sampler(network, ready) if request.samples else None
             learnt = learn(learner, rows, held_rows, clock, kept.folder, tell, sample=sample)
         tell(Said(f"after {learnt.position.step:,} steps and {learnt.position.tokens:,} tokens: {learnt.ended}"))
+        if learnt.before is not None and learnt.after is not None and learnt.after > learnt.before:
+            tell(
+                Warned("held-out text is foretold worse than by the base: the text may be too little, or of many kinds")
+            )
+        judged_rows = None if held_rows is None else held_rows.some(slice(0, learnt.position.judged_rows))
         trained = Trained(
             name=request.name, start=start, tuned=joined(start.tuned, tuned(network)),
             halves=settings.method != "lora" and not request.from_scratch, special=ready.special,
-            chat_template=ready.chat_template, train=ready.train.ids, held_out=held_rows, prompts=ready.prompts(),
+            chat_template=ready.chat_template, train=ready.train.ids, held_out=judged_rows, prompts=ready.prompts(),
             after=learnt.after, plan=ready.plan.as_dict(), data=_data(ready),
             report=_report(request, ready, learnt, held_rows), seed=settings.seed, bits=request.bits,
             left_s=lambda: _until(settings.time_s, started),

@@ -31,6 +31,7 @@ class Position:
     spent_s: float = 0.0
     best_step: int = 0
     best_loss: float = float("inf")
+    judged_rows: int = 0  # how many of the held-out rows are looked at each time
     exact: bool = False  # whether the restricted softmax was given up
     history: list[dict[str, Any]] = field(default_factory=list)
 

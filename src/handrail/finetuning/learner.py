@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -70,12 +71,14 @@ class Learner:
                 return exact_loss(hidden, self.network.head, targets)
             return restricted_loss(hidden, self.network.head, targets, self.vocabulary, seed)
 
-    def judged(self, rows: Rows) -> Judged:
-        """How well held-out rows are foretold."""
+    def judged(self, rows: Rows, stopped: Callable[[], bool]) -> Judged | None:
+        """How well held-out rows are foretold; None where it was stopped meanwhile."""
         exact = known = estimate = 0.0
         places = 0
         with torch.no_grad(), self.half():
             for start in range(0, len(rows), self.settings.batch):
+                if stopped():
+                    return None
                 part = slice(start, start + self.settings.batch)
                 numbers = HELD_OUT + np.arange(len(rows))[part]
                 hidden, targets = self._places(rows.some(part), numbers)

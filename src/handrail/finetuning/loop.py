@@ -36,8 +36,12 @@ CHECKPOINT_EVERY_S: Final = 30.0
 # Saving may take this share of the time.
 CHECKPOINT_SHARE: Final = 0.05
 TELL_EVERY_S: Final = 0.5
+# A text is only written on the way where there is time for so many.
+SAMPLE_SHARE: Final = 20
 # The restricted loss may fall so far below the exact one on held-out rows before it is given up.
 MOST_DRIFT: Final = 0.1
+# Looking at the held-out rows once may take this share of the time.
+JUDGING_SHARE: Final = 0.06
 Sample = Callable[[int], str]
 
 
@@ -60,6 +64,7 @@ class Pace:
     step_s: float = 0.0
     judging_s: float = 0.0
     saving_s: float = 0.0
+    sampling_s: float = 0.0
     saved: float = field(default_factory=time.monotonic)
     told: float = 0.0
 
@@ -77,7 +82,8 @@ def learn(
         learner.trained.values(), lr=settings.rate, betas=(0.9, 0.95), weight_decay=settings.decay, fused=True
     )
     learner.check(train.some(slice(0, 1)))
-    position = _gone_on(learner, optimizer, folder, tell) or _begun(learner, held_out, pace, tell)
+    position = _gone_on(learner, optimizer, folder, tell) or _begun(learner, held_out, clock, pace, tell)
+    held_out = None if held_out is None else held_out.some(slice(0, position.judged_rows))
     before_s = position.spent_s
     while not (ended := _end(position, settings.steps, clock, pace, held_out)):
         begun = time.monotonic()
@@ -99,21 +105,20 @@ def learn(
         _tell_progress(position, settings.steps, clock, loss, pace, tell)
         reached("finetune.stepped")
         if held_out is not None and _is_due(position, settings.steps, clock, settings.evaluations):
-            _judge(learner, position, held_out, pace, tell)
-            if sample is not None and not clock.expired():
-                tell(Said(f"after {position.step:,} steps: {sample(position.step)}"))
+            _judge(learner, position, held_out, clock, pace, tell)
+            if sample is not None and clock.left() > SAMPLE_SHARE * pace.sampling_s:
+                _tell_sample(sample, position.step, pace, tell)
         if _may_save(pace):
             _save(learner, optimizer, position, folder, pace)
-    if held_out is not None and position.history[-1]["step"] < position.step:
-        _judge(learner, position, held_out, pace, tell)
+    if held_out is not None and _last_judged(position) < position.step:
+        _judge(learner, position, held_out, clock, pace, tell)
     position.spent_s = before_s + time.monotonic() - pace.begun
     if clock.stopped():
         _save(learner, optimizer, position, folder, pace)
-    if held_out is None:
-        learner.remember()
-    learner.go_back()
+    if position.best_step:
+        learner.go_back()
     before = position.history[0]["loss"] if position.history else None
-    after = position.best_loss if position.history else None
+    after = position.best_loss if position.best_step else None
     return Learnt(before, after, position, ended, not clock.stopped())
 
 
@@ -136,13 +141,24 @@ def _order(turn: int, rows: int, seed: int) -> np.ndarray:
     return np.random.default_rng([seed, 17, turn]).permutation(rows)
 
 
-def _begun(learner: Learner, held_out: Rows | None, pace: Pace, tell: Tell) -> Position:
+def _begun(learner: Learner, held_out: Rows | None, clock: Clock, pace: Pace, tell: Tell) -> Position:
     position = Position()
     if held_out is not None:
         tell(Progress("scoring the base", 0, 0))
-        _judge(learner, position, held_out, pace, tell)
-    learner.remember()
+        position.judged_rows = _affordable(learner, held_out, clock)
+        held_out = held_out.some(slice(0, position.judged_rows))
+        _judge(learner, position, held_out, clock, pace, tell)
     return position
+
+
+def _affordable(learner: Learner, held_out: Rows, clock: Clock) -> int:
+    """How many held-out rows can be looked at several times in the time that is left."""
+    if math.isinf(clock.left()):
+        return len(held_out)
+    begun, some = time.monotonic(), held_out.some(slice(0, learner.settings.batch))
+    learner.judged(some, clock.expired)
+    a_row = (time.monotonic() - begun) / len(some)
+    return max(1, min(len(held_out), int(JUDGING_SHARE * clock.left() / a_row)))
 
 
 def _gone_on(learner: Learner, optimizer: torch.optim.Optimizer, folder: Path, tell: Tell) -> Position | None:
@@ -167,9 +183,13 @@ def _end(position: Position, steps: int | None, clock: Clock, pace: Pace, held_o
         return f"{steps:,} steps are done"
     if clock.left() < pace.step_s + (pace.judging_s if held_out is not None else 0.0):
         return "the time is over"
-    if len(position.history) > PATIENCE and _best_at(position) < len(position.history) - PATIENCE:
+    if position.best_step and _best_at(position) < len(position.history) - PATIENCE:
         return f"held-out text was foretold no better {PATIENCE} times in a row"
     return ""
+
+
+def _last_judged(position: Position) -> int:
+    return int(position.history[-1]["step"]) if position.history else -1
 
 
 def _best_at(position: Position) -> int:
@@ -187,19 +207,21 @@ def _is_due(position: Position, steps: int | None, clock: Clock, evaluations: in
     return _passed(position, steps, clock) * evaluations >= len(position.history)
 
 
-def _judge(learner: Learner, position: Position, held_out: Rows, pace: Pace, tell: Tell) -> None:
+def _judge(learner: Learner, position: Position, held_out: Rows, clock: Clock, pace: Pace, tell: Tell) -> None:
     """Measures, remembers the best, gives the restricted softmax up where it drifts."""
     begun = time.monotonic()
-    judged = learner.judged(held_out)
+    judged = learner.judged(held_out, clock.expired)
+    if judged is None:
+        return
     pace.judging_s = time.monotonic() - begun
-    better = judged.loss < position.best_loss - BETTER
+    better = position.step > 0 and judged.loss < position.best_loss - BETTER
     if better:
         position.best_loss, position.best_step = judged.loss, position.step
         learner.remember()
     position.history.append({"step": position.step, "tokens": position.tokens, "loss": judged.loss})
     name = f"step {position.step:,}" if position.step else "the base"
     perplexity = math.exp(min(judged.loss, 50.0))
-    tell(Tried(name, "perplexity", perplexity, position.spent_s, better and position.step > 0))
+    tell(Tried(name, "perplexity", perplexity, position.spent_s, better))
     if not learner.is_exact and judged.drift > MOST_DRIFT:
         learner.is_exact = position.exact = True
         tell(Warned(f"the softmax over few tokens is off by {judged.drift:.2f} nats: from here on all are looked at"))
@@ -214,8 +236,14 @@ def _tell_progress(
     pace.told = now
     speed = position.tokens / max(1e-9, position.spent_s)
     doing = f"step {position.step:,}{f' of {steps:,}' if steps else ''}, {speed:,.0f} tokens/s, loss {loss.item():.2f}"
-    best = f"perplexity {math.exp(min(position.best_loss, 50.0)):.1f}" if position.history else ""
+    best = f"perplexity {math.exp(min(position.best_loss, 50.0)):.1f}" if position.best_step else ""
     tell(Progress(doing, _passed(position, steps, clock), 1.0, best))
+
+
+def _tell_sample(sample: Sample, step: int, pace: Pace, tell: Tell) -> None:
+    begun = time.monotonic()
+    tell(Said(f"after {step:,} steps: {sample(step)}"))
+    pace.sampling_s = time.monotonic() - begun
 
 
 def _may_save(pace: Pace) -> bool:
