@@ -30,6 +30,18 @@ def test_a_file_and_standard_input_are_summarised(cli: Cli, tmp_path: Path) -> N
     assert len(json.loads(without.out)["sentences"]) == 5
 
 
+def test_without_a_language_model_it_says_so_and_chooses_sentences(
+    cli: Cli,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HANDRAIL_OFFLINE", "1")
+    done = cli("summarize", "-", "--sentences", "3", "--method", "abstractive", "--json", stdin=BODY.encode())
+    assert done.status == 0
+    assert json.loads(done.out)["method"] == "extractive"
+    assert "handrail import smollm2" in " ".join(done.err.split())
+    assert cli("summarize", "-", "--method", "abstractive", "--writer", "nobody", stdin=BODY.encode()).status == 4
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -43,6 +43,10 @@ class Wish:
         wanted = max(int(rest * self.ratio), 1) if self.num_sentences is None else self.num_sentences - first
         return min(wanted, rest)
 
+    def number(self, there: int) -> int:
+        """How many of so many sentences are wanted in all."""
+        return max(1, self.count(there) + (1 if self.use_first else 0))
+
 
 def wish_of(
     *, ratio: object = RATIO, num_sentences: object = None, use_first: bool = True, algorithm: object = "kmeans",

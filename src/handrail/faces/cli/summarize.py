@@ -1,4 +1,4 @@
-"""`handrail summarize`: the sentences that say most of a text."""
+"""`handrail summarize`: the sentences that say most of a text, or what a language model says of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from handrail.core.errors import HandrailError
 from handrail.faces.cli.options import once, shared, whole
-from handrail.faces.cli.printing import put, put_json
+from handrail.faces.cli.printing import put, put_json, say
 
 MOST_STDIN_BYTES = 512 * 2**20
 
@@ -43,25 +43,53 @@ def language_code(option: str, text: str) -> str:
 @click.option("--gmm", is_flag=True, help="Group sentences by a mixture of normal distributions, not by k-means.")
 @once("--language", read=language_code, metavar="CODE", help="The text's language: de, fr, ja … (default: en).")
 @once("--base", metavar="NAME", help="What gives sentences their meaning (default: minilm).")
+@click.option(
+    "--method",
+    type=click.Choice(["extractive", "abstractive"]),
+    default="extractive",
+    show_default=True,
+    help="Sentences as they stand, or a language model's own words.",
+)
+@once("--writer", metavar="NAME", help="The model whose words those are (default: smollm2).")
 @shared
 def command(
     file: str, ratio: float | None, sentences: int | None, min_length: int | None, max_length: int | None,
-    no_first: bool, gmm: bool, language: str | None, base: str | None, as_json: bool,
+    no_first: bool, gmm: bool, language: str | None, base: str | None, method: str, writer: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Summarise the text in FILE (- is standard input): its most telling sentences, in their order, as they stand."""
+    """Summarise the text in FILE (- is standard input): its most telling sentences, in their order, as they stand; or,
+    with --method abstractive, what a language model says of it. A small model may get things wrong."""
     from handrail.faces.cli.drawing import tell_plainly
     from handrail.language.embedder import BASE
     from handrail.language.summarizer import Summarizer
 
     text = text_in(file)
-    model = Summarizer(base or BASE, language=language or "en", tell=tell_plainly)
+    if method == "abstractive":
+        _make_ready(writer)
+    model = Summarizer(base or BASE, method=method, writer=writer, language=language or "en", tell=tell_plainly)
     given = {"ratio": ratio, "num_sentences": sentences, "min_length": min_length, "max_length": max_length}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     found = model(text, use_first=not no_first, algorithm="gmm" if gmm else "kmeans", return_as_list=True, **options)
     if as_json:
-        put_json({"summary": " ".join(found), "sentences": found})
+        put_json({"summary": " ".join(found), "sentences": found, "method": model.method})
     else:
         put(" ".join(found))
+
+
+def _make_ready(writer: str | None) -> None:
+    """Gets a base that is not among the models yet. Where it cannot be had, that is said, and the summarizer says what
+    it does instead."""
+    from handrail.catalog.entries import DECODERS
+    from handrail.faces.cli.drawing import tell_plainly
+    from handrail.language.abstracts import WRITER
+    from handrail.store import Store
+    from handrail.training.importing import import_decoder
+
+    name = writer or WRITER
+    if name in DECODERS and name not in Store().names():
+        try:
+            import_decoder(name, tell=tell_plainly)
+        except HandrailError as error:
+            say(f"{name} cannot be had: {error.problem}")
 
 
 def text_in(file: str) -> str:
