@@ -58,7 +58,7 @@ class Build:
 
     def dense(self, value: str, name: str, inner: int, outer: int) -> str:
         """value · wᵀ + b, in whichever precision the weight is stored."""
-        bias = f"{name}.b" if f"{name}.b" in self.stored else ""
+        bias = f"{name}.b" if self._has_bias(name) else ""
         for bits in (8, 4):
             if f"{name}.q{bits}" in self.stored:
                 parts = [self.weight(f"{name}.q{bits}"), self.weight(f"{name}.s")]
@@ -68,6 +68,9 @@ class Build:
                             block_size=block, accuracy_level=ACCURACY)  # fmt: skip
         product = self("MatMul", value, self.weight(f"{name}.w"))
         return self("Add", product, self.weight(bias)) if bias else product
+
+    def _has_bias(self, name: str) -> bool:
+        return name != "head" and self.shape.bias and (self.shape.family == "gpt2" or name.endswith(".qkv"))
 
     def sum_and_norm(self, value: str, beside: str, name: str) -> tuple[str, str]:
         """value + beside, and that normalised."""
@@ -100,9 +103,13 @@ def graph(shape: Shape, stored: Mapping[str, Stored]) -> tuple[bytes, list[str]]
         thought = _after(build, _inner(build, normed, name), f"{name}.after2")
         following = f"layer{layer + 1}.norm1" if layer + 1 < shape.layers else "norm"
         value, normed = build.sum_and_norm(thought, value, following)
+    before = len(build.nodes)
     _logits(build, normed)
+    # The widest weight is packed first, while little else is in memory: onnxruntime packs in the order in which nodes
+    # are written, and runs them in its own.
+    nodes = build.nodes[before:] + build.nodes[:before]
     weights = [name for name in build.used if name in stored and stored[name].place is HANDED_OVER]
-    return wire.model(build.nodes, build.used.values(), _inputs(shape), _outputs(shape)), weights
+    return wire.model(nodes, build.used.values(), _inputs(shape), _outputs(shape)), weights
 
 
 def _table(build: Build) -> str:
@@ -175,7 +182,7 @@ def _opened(build: Build, gate: str) -> str:
 def _logits(build: Build, value: str) -> None:
     shape = build.shape
     flat = build("Gather", build("Reshape", value, build.numbers(-1, shape.width)), "at", axis=0)
-    if "head.q8" in build.stored or "head.q4" in build.stored:
+    if "head.q8" in build.stored:
         logits = build.dense(flat, "head", shape.width, shape.vocabulary)
     else:
         logits = build("Gemm", flat, build.weight("table.w" if shape.tied else "head.w"), transB=1)

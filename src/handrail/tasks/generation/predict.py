@@ -6,6 +6,7 @@ import importlib
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any, Final
@@ -185,20 +186,25 @@ def load(
     # The slow import goes on while the weights are hashed.
     importlib.import_module("onnxruntime")
     try:
-        special = settings["special"]
-        tokenizer = tokenizer_from(bundle.read(TOKENIZER), special)
-        shape = shape_from(settings["shape"])
+        shape, special = shape_from(settings["shape"]), settings["special"]
         longest = min(window or settings["window"], settings["window"], shape.context)
-        _check(tokenizer, shape.vocabulary, special)
-        template = bundle.read(TEMPLATE).decode("utf-8") if TEMPLATE in bundle.manifest.files else None
-        chat = Chat(template, special["names"])
-        decoder = _decoder(mapped, shape, threads=threads, slots=slots, window=longest)
-        defaults = settings_from(settings["defaults"])
+        with ThreadPoolExecutor(1, "decoder") as opening:
+            decoder = opening.submit(_decoder, mapped, shape, threads=threads, slots=slots, window=longest)
+            tokenizer = tokenizer_from(bundle.read(TOKENIZER), special)
+            _check(tokenizer, shape.vocabulary, special)
+            template = bundle.read(TEMPLATE).decode("utf-8") if TEMPLATE in bundle.manifest.files else None
+            chat = Chat(template, special["names"])
+            defaults = settings_from(settings["defaults"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(bundle.path, f"the encode settings are off: {str(error)[:200]}") from error
     mapped.check()
     return Writer(
-        decoder, tokenizer, chat, defaults=defaults, adds_begin=bool(special["adds_begin"]), budget_bytes=budget_bytes
+        decoder.result(),
+        tokenizer,
+        chat,
+        defaults=defaults,
+        adds_begin=bool(special["adds_begin"]),
+        budget_bytes=budget_bytes,
     )
 
 
