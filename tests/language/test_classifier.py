@@ -10,6 +10,7 @@ import pytest
 
 import handrail
 from handrail.core.errors import HandrailError
+from handrail.language.classifier import BY_OURS, BY_OWN
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +42,25 @@ def test_none_is_answered_where_it_is_likelier_than_not(store: Path) -> None:
     assert handrail.Classifier(["refund", "praise"], none=False, home=store)("something else")["label"] != "none"
 
 
-def test_a_text_as_far_above_the_usual_as_is_asked_is_as_likely_to_fit_as_not(store: Path) -> None:
+def test_a_deviation_more_of_strictness_asks_for_a_deviation_more_of_likeness(store: Path) -> None:
     texts, labels = [f"text number {number}" for number in range(20)], ["refund", "praise"]
-    embed = handrail.Embedder(home=store)
-    usual = embed(texts) @ embed([f"This text is about {label}." for label in labels]).T
-    above = ((usual - usual.mean(axis=0)) / np.maximum(usual.std(axis=0), 0.03)).max(axis=1)
-    least = 0.9 * np.sqrt(2 * np.log(3)) - 0.5
-    for text, far in zip(texts, above.tolist(), strict=True):
-        found = handrail.Classifier(labels, background=texts, strictness=far - least, home=store).probabilities([text])
-        assert found[0, -1] == pytest.approx(0.5, abs=1e-3)
+
+    def logits(strictness: float) -> np.ndarray:
+        classify = handrail.Classifier(labels, background=texts, strictness=strictness, home=store)
+        none: np.ndarray = classify.probabilities(texts)[:, -1]
+        return np.log(none / (1 - none))
+
+    assert np.allclose(logits(1.0) - logits(0.0), BY_OWN.height)
+
+
+def test_a_label_fits_less_surely_where_others_are_as_near() -> None:
+    heights = np.array([[3.0, 0.0, 0.0], [3.0, 3.0, 3.0]])
+    clear, unclear = np.array([[0.9, 0.05, 0.05]]), np.array([[0.34, 0.33, 0.33]])
+    for judgement in (BY_OURS, BY_OWN):
+        sure, unsure = (judgement.logits(heights[:1], shares, 0.0) for shares in (clear, unclear))
+        assert sure > unsure
+        many = np.repeat(unclear[:, :1] / 10, 30, axis=1)
+        assert judgement.logits(heights[:1], many, 0.0) < unsure
 
 
 def test_labels_may_be_described(store: Path) -> None:
