@@ -22,7 +22,25 @@ from tests.serve.served import Ask, serving, within
 NUMBERS = (Field("age", "number", optional=True), Field("size", "number"), Field("active", "boolean"))
 WORD = (Field("word", "category", choices=("a", "b")),)
 ROOT = Path(__file__).parents[2]
-SENT = ["400", "401", "403", "404", "405", "408", "409", "413", "414", "415", "421", "422", "429", "431", "500", "503", "504"]
+SENT = [
+    "400",
+    "401",
+    "403",
+    "404",
+    "405",
+    "408",
+    "409",
+    "413",
+    "414",
+    "415",
+    "421",
+    "422",
+    "429",
+    "431",
+    "500",
+    "503",
+    "504",
+]
 
 
 def described(signature: dict[str, Any], version: int | None = None) -> dict[str, Any]:

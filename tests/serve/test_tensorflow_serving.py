@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,36 @@ def test_status_and_metadata_are_told_as_that_server_tells_them(model: Model) ->
         assert named["outputs"]["probabilities"]["tensor_shape"]["dim"][1]["size"] == "2"
 
     within(model, act)
+
+
+def test_a_label_moves_only_to_a_version_that_is_served(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for weight in (0.02, -0.05):
+        with store.draft() as draft:
+            make_bundle(draft, weight=weight)
+            store.publish(draft, "churn")
+    store.alias("churn", "stable", 1)
+    before, after = (load(f"churn@{number}", home=tmp_path) for number in (1, 2))
+
+    async def act(ask: Ask, app: App) -> None:
+        async def labelled() -> list[str] | int:
+            asked = await ask("POST", "/v1/models/churn/labels/stable:predict", {"instances": ROWS})
+            return [row["label"] for row in asked.json["predictions"]] if asked.status == 200 else asked.status
+
+        wanted = [answer["label"] for answer in before(ROWS)]
+        assert wanted != [answer["label"] for answer in after(ROWS)]
+        store.alias("churn", "stable", 2)
+        assert await labelled() == wanted
+        api = app.apis["churn"]
+        first = api.current
+        api.add(dataclasses.replace(first, model=after))
+        assert api.labels == {"stable": "1"}
+        await labelled()
+        assert api.labels == {"stable": "2"}
+        store.unalias("churn", "stable")
+        assert await labelled() == 404
+
+    within(before, act)
 
 
 def test_a_path_may_name_a_version_or_a_label(tmp_path: Path) -> None:

@@ -100,6 +100,8 @@ class Api:
         self.current = next(reversed(self.versions.values()))
         self.choose: Choose | None = None
         self.guard: Guard | None = None
+        # Labels, and the numbers of the versions that they mean.
+        self.labels: dict[str, str] = {}
 
     @property
     def name(self) -> str:

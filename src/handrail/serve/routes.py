@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -100,6 +101,8 @@ def tensorflow_serving_routes(apis: Mapping[str, Api], predict: Predict) -> dict
     """/v1: every model's status, metadata and predictions."""
     table = {}
     for name, api in apis.items():
+        with contextlib.suppress(HandrailError):  # who asks for a label is told what is off
+            _learnt_labels(api)
         path = f"/v1/models/{name}"
         table[path] = Route("reader", {"GET": _status(api)})
         table[f"{path}/metadata"] = Route("reader", {"GET": _tensorflow_metadata(api)})
@@ -169,13 +172,24 @@ def _refusing(name: str) -> Endpoint:
 
 
 def _labelled(api: Api, label: str) -> Version:
-    """The version that an alias of the model means: `handrail models alias NAME@VERSION LABEL` sets one."""
-    model = api.current.model
-    aliases = {} if model.version is None else Store(model.bundle.path.parents[2]).aliases(api.name)
+    """The version that an alias of the model means: `handrail models alias NAME@VERSION LABEL` sets one.
+
+    One that was moved to a version that is not served means what it meant, until that one is served.
+    """
+    aliases = _learnt_labels(api)
     if label not in aliases:
         mend = f"there are {listed(aliases)}" if aliases else "handrail models alias sets one"
         raise HandrailError("not_found", f"no version of {api.name} has the label '{label[:40]}'", mend)
-    return api.chosen(str(aliases[label]))
+    return api.chosen(api.labels.get(label, str(aliases[label])))
+
+
+def _learnt_labels(api: Api) -> dict[str, int]:
+    """The aliases of the model. Those that mean a version which is served are kept in `api.labels`."""
+    model = api.current.model
+    aliases = {} if model.version is None else Store(model.bundle.path.parents[2]).aliases(model.name)
+    api.labels = {label: number for label, number in api.labels.items() if label in aliases and number in api.versions}
+    api.labels |= {label: str(number) for label, number in aliases.items() if str(number) in api.versions}
+    return aliases
 
 
 def _json(value: Any, status: int = 200) -> Response:
