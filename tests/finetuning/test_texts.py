@@ -77,7 +77,9 @@ def test_one_line_of_a_gigabyte_is_bounded_like_any_text(tmp_path: Path) -> None
     assert sum(map(len, found.parts)) <= PART_BYTES
 
 
-@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n" + bytes(100), bytes(range(256)) * 40, b"PK\x03\x04" + bytes(50)])
+@pytest.mark.parametrize(
+    "content", [b"\x89PNG\r\n\x1a\n" + bytes(100), bytes(range(256)) * 40, b"PK\x03\x04" + bytes(50)]
+)
 def test_what_is_no_text_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "binary.txt"
     path.write_bytes(content)
