@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import mmap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,15 +26,18 @@ class Decoder:
     a copy: whoever leaves is replaced by the last (`move`). A slot's untouched pages cost no memory.
     """
 
-    def __init__(self, shape: Shape, session: Any, arena: _Arena) -> None:
+    def __init__(self, shape: Shape, session: Any, arena: _Arena, *, pairs: bool) -> None:
         self.shape = shape
         self.window = arena.window
         self.slots = arena.slots
         self.token_bytes = shape.token_bytes
         self._session = session
         self._arena = arena
+        # Blocks of 128 are multiplied with two rows at a time. A row that is left over is rounded in another way: its
+        # text would depend on how many others are written beside it. So there is always one beside it.
+        self._pairs = pairs
         # One for all sizes of a batch: its pages are touched as far as the largest one.
-        self._logits = np.empty((self.slots, shape.vocabulary), np.float32)
+        self._logits = np.empty((self.slots + 1, shape.vocabulary), np.float32)
         self._steps: dict[int, _Step] = {}
         self._prefills: dict[int, Any] = {}
 
@@ -42,34 +47,34 @@ class Decoder:
         `tokens` (rows,) int64; `lengths` (rows,) int32 are the tokens that each slot held before this one. The next
         step overwrites the logits.
         """
-        if rows not in self._steps:
-            self._steps[rows] = _Step(self.shape, self._session, self._arena, self._logits[:rows])
-        return self._steps[rows].run(tokens, lengths)
+        whole = rows + (rows % 2 if self._pairs else 0)
+        if whole not in self._steps:
+            self._steps[whole] = _Step(self.shape, self._session, self._arena, self._logits[:whole])
+        with self._arena.spared(whole - 1 if whole > rows else None):
+            return self._steps[whole].run(tokens, lengths)
 
     def prefill(self, slot: int, tokens: np.ndarray, length: int, *, wants: bool = True) -> np.ndarray | None:
         """Adds a piece of one prompt to a slot that holds `length` tokens.
 
         Gives the logits (vocabulary,) after its last token, or None where nobody `wants` them.
         """
-        if slot not in self._prefills:
-            self._prefills[slot] = self._session.io_binding()
-            _bind_kept(self._prefills[slot], self._arena.views(slot, slot + 1))
-        last = len(tokens) - 1
-        if last == 0 and length + 1 < self.window:
-            # One token alone is multiplied in another order than among others, and rounds otherwise. What a token
-            # beside it leaves behind is overwritten by the next.
-            tokens = np.append(tokens, 0)
-        given = _given(self.shape, tokens, length, [last] if wants else [])
-        logits = _run(self._session, self._prefills[slot], given)
+        logits = self._read(slot, tokens, length, [len(tokens) - 1] if wants else [])
         return logits[0] if wants else None
 
     def foresee(self, slot: int, tokens: np.ndarray, length: int) -> np.ndarray:
         """`prefill` that gives the logits (tokens, vocabulary) after each token: how well a text is foreseen."""
+        return self._read(slot, tokens, length, list(range(len(tokens))))
+
+    def _read(self, slot: int, tokens: np.ndarray, length: int, at: list[int]) -> np.ndarray:
         if slot not in self._prefills:
             self._prefills[slot] = self._session.io_binding()
             _bind_kept(self._prefills[slot], self._arena.views(slot, slot + 1))
-        given = _given(self.shape, tokens, length, list(range(len(tokens))))
-        return _run(self._session, self._prefills[slot], given)
+        if len(tokens) == 1 or (self._pairs and len(tokens) % 2):
+            # One token alone is multiplied in another order than among others, too. What a token beside it leaves
+            # behind is overwritten by the next.
+            tokens = np.append(tokens, 0)
+        wanted = [*at, *at[-1:]] if self._pairs and len(at) % 2 else at
+        return _run(self._session, self._prefills[slot], _given(self.shape, tokens, length, wanted))[: len(at)]
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copies the keys and values of the first `length` tokens of one slot into another."""
@@ -119,7 +124,7 @@ def open_decoder(
         arrays["table.q8"] = arrays[f"{table}.q8"].reshape(len(arrays["table.s"]), -1)
     for name, rope in {"rotary": shape.rope, "local": shape.local_rope}.items():
         if rope:
-            arrays[f"{name}.cos"], arrays[f"{name}.sin"] = rotations(shape, rope, longest)
+            arrays[f"{name}.cos"], arrays[f"{name}.sin"] = rotations(shape, rope, longest + 1)
     if shape.family == "gemma3":
         arrays["table.scale"] = np.array([shape.width**0.5], dtype=np.float32)
     stored = {
@@ -140,15 +145,25 @@ def open_decoder(
     except Exception as error:
         problem = f"weights and shape do not belong together: {str(error)[:200]}"
         raise HandrailError("bundle", problem, "import or train it again") from error
-    return Decoder(shape, session, _Arena(shape, slots, longest))
+    return Decoder(shape, session, _Arena(shape, slots, longest), pairs=_has_pairs(arrays))
+
+
+def _has_pairs(arrays: Mapping[str, np.ndarray]) -> bool:
+    return any(name.endswith(".q8") and array.ndim == 3 and array.shape[2] > 64 for name, array in arrays.items())
 
 
 class _Arena:
-    """Keys and values of all layers: `numbers` (2 · layers, slots, key heads, window, head width) float32."""
+    """Keys and values of all layers: `numbers` (2 · layers, slots, key heads, window, head width) float32.
+
+    There is one slot more, and places for one token more, for rows and tokens that only stand beside others.
+    """
 
     def __init__(self, shape: Shape, slots: int, window: int) -> None:
-        sizes = (2 * shape.layers, slots, shape.key_heads, window, shape.head_width)
         self.slots, self.window = slots, window
+        # Slots end where pages do, so that each can give all of its memory back.
+        page = mmap.PAGESIZE // math.gcd(mmap.PAGESIZE, 4 * shape.key_heads * shape.head_width)
+        places = -(-(window + 1) // page) * page
+        sizes = (2 * shape.layers, slots + 1, shape.key_heads, places, shape.head_width)
         flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
         self._map = mmap.mmap(-1, 4 * int(np.prod(sizes, dtype=np.int64)), flags=flags)
         if hasattr(mmap, "MADV_NOHUGEPAGE"):  # A huge page would cost 2 MB where a few tokens were written.
@@ -158,14 +173,21 @@ class _Arena:
     def views(self, first: int, after: int) -> list[np.ndarray]:
         return [layer[first:after] for layer in self.numbers]
 
+    @contextlib.contextmanager
+    def spared(self, slot: int | None) -> Iterator[None]:
+        """Whatever is written to the first place of a slot meanwhile is undone."""
+        if slot is None:
+            yield
+            return
+        first = self.numbers[:, slot, :, 0]
+        kept = first.copy()
+        yield
+        first[:] = kept
+
     def forget(self, slot: int) -> None:
         size = self.numbers[0, 0].nbytes
         for part in range(len(self.numbers)):
-            start = (part * self.slots + slot) * size
-            begin = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
-            end = (start + size) // mmap.PAGESIZE * mmap.PAGESIZE
-            if end > begin:
-                self._map.madvise(mmap.MADV_DONTNEED, begin, end - begin)
+            self._map.madvise(mmap.MADV_DONTNEED, (part * self.numbers.shape[1] + slot) * size, size)
 
 
 class _Step:
@@ -189,13 +211,16 @@ class _Step:
         self._binding.bind_ortvalue_output("logits", _shared(self._logits))
 
     def run(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        self._given["tokens"][:, 0] = tokens
-        self._given["before"][:] = lengths
+        rows = len(tokens)
+        self._given["tokens"][:rows, 0] = tokens
+        self._given["before"][:rows] = lengths
+        self._given["before"][rows:] = 0
         self._given["total"][()] = lengths.max() + 1
         if "place" in self._given:
-            self._given["place"][:, 0] = lengths
+            self._given["place"][:rows, 0] = lengths
+            self._given["place"][rows:, 0] = 0
         self._session.run_with_iobinding(self._binding)
-        return self._logits
+        return self._logits[:rows]
 
 
 def _given(shape: Shape, tokens: np.ndarray, length: int, at: list[int]) -> dict[str, np.ndarray]:
@@ -208,7 +233,7 @@ def _given(shape: Shape, tokens: np.ndarray, length: int, at: list[int]) -> dict
         "at": np.array(at, np.int64),
     }
     if shape.family == "gpt2":
-        given["place"] = np.arange(length, after, dtype=np.int64).reshape(1, -1)
+        given["place"] = np.arange(length, after, dtype=np.int64).clip(max=shape.context - 1).reshape(1, -1)
     return given
 
 
