@@ -32,12 +32,9 @@ from handrail.serve.messages import READ_BYTES, Header, Unframer, framed
 from handrail.serve.output import output_of
 from handrail.serve.processes import THREADS
 from handrail.tasks.generation.predict import Writer
-from handrail.tasks.generation.predict import load as load_writer
 
 log = logging.getLogger("handrail.serve")
 
-# So many texts are continued at once, where there is memory for them.
-SLOTS: Final = 32
 # While it writes, it says how it stands so often.
 STATE_S: Final = 0.25
 
@@ -251,11 +248,9 @@ class Spoken:
 
 def opened(model: Model) -> Voice:
     """The model of a bundle, with its threads, after it has answered its examples."""
+    model.check()
     # The decoder keeps one slot for a prompt that is being read.
-    voice = Spoken(load_writer(model.bundle, threads=threads(), slots=SLOTS + 1), SLOTS)
-    prompt = voice.writer.prompt_tokens(str(model.signature.sample_row()["prompt"]))
-    voice.writer.answer([prompt], Settings(max_tokens=2, temperature=0.0))
-    return voice
+    return Spoken(model.writer, model.writer.decoder.slots - 1)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,8 @@ def tensorflow_serving_paths(model: Json, signature: Signature, row: Json) -> Js
 def openai_paths(names: Sequence[str]) -> Json:
     """/v1/models, and /v1/embeddings where models give some."""
     model = object_of(id=TEXT, object=TEXT, created={"type": "integer"}, owned_by=TEXT)
-    models = operation_of("OpenAI: models that give embeddings or write text", "server", json_of(object_of(data=list_of(model))))
+    served = json_of(object_of(data=list_of(model)))
+    models = operation_of("OpenAI: models that give embeddings or write text", "server", served)
     paths: Json = {"/v1/models": {"get": models}}
     if names:
         vector = object_of(object=TEXT, index={"type": "integer"}, embedding={"type": ["array", "string"]})

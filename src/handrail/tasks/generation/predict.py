@@ -25,7 +25,7 @@ from handrail.tasks import Answer
 from handrail.tasks.generation.export import TEMPLATE, TOKENIZER, WEIGHTS
 
 # Texts continued at once, and one more in which a prompt is read.
-SLOTS: Final = 16 + 1
+SLOTS: Final = 32 + 1
 Messages = Sequence[Mapping[str, Any]]
 
 
