@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from handrail.core.sockets import is_free
 from handrail.deploy.file import read_any
+from handrail.store.home import default_home
 from tests.docs.conftest import GUIDES
 from tests.docs.walks import ROOT, Walk, blocks_in
+
+ARTICLE = "A version is never replaced. To go back, name the one before. It is served at once. Nothing is lost by it.\n"
 
 
 def test_the_walk_through_a_deployment_is_as_the_guide_says(walk: Walk) -> None:
@@ -24,6 +28,22 @@ def test_what_an_operator_types_is_as_the_guide_says(walk: Walk) -> None:
 def test_a_project_of_cortex_is_deployed_as_the_guide_says(walk: Walk) -> None:
     own = next(port for port in range(8888, 9999) if is_free("127.0.0.1", port))
     walk.follow(GUIDES["cortex"], {"8888": str(own)})
+
+
+def test_texts_are_read_as_the_guide_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the user has minilm at hand; tests fetch nothing."""
+    monkeypatch.delenv("HANDRAIL_HOME")
+    bases = list((default_home() / "bases").glob("minilm-*"))
+    if not bases:
+        pytest.skip("minilm is not at hand")
+    walk = Walk(tmp_path / "home", 8080, tmp_path)
+    for base in bases:
+        shutil.copytree(base, walk.home / "bases" / base.name, dirs_exist_ok=True)
+    (walk.folder / "notes").mkdir()
+    for name, text in {"article.txt": ARTICLE, "titles.txt": "One title\nAnother\n", "notes/back.md": ARTICLE}.items():
+        (walk.folder / name).write_text(text, encoding="utf-8")
+    walk.follow(GUIDES["texts"])
+    assert (walk.folder / "titles.npy").is_file()
 
 
 @pytest.mark.parametrize(
