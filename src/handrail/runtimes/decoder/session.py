@@ -137,6 +137,8 @@ def open_decoder(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    # Nothing is to be gained by fusing nodes: the graph is written as it is to run.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
         content, wanted = graph(shape, stored)
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(arrays[name]) for name in wanted]
