@@ -13,6 +13,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 import handrail
+from handrail.faces.cli.serve import put_addresses
 from handrail.store import Store
 from handrail.training.importing import import_base
 from tests.language.test_summarizer import BODY, SENTENCES
@@ -53,6 +54,14 @@ def test_the_page_of_a_search_asks_a_question(bundles: dict[str, Path]) -> None:
         assert "Finds the passages that mean most nearly what a question asks" in page
         assert "<button class=main>Search</button>" in page
         assert "/texts/search</pre>" in page
+
+
+def test_a_search_that_is_served_says_how_to_ask(bundles: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    put_addresses("http://here", [handrail.load(bundles["texts"]), handrail.load(bundles["reader"])], asks=False)
+    said = capsys.readouterr()
+    assert "POST http://here/texts/search" in said.out
+    assert "POST http://here/reader/predict" in said.out
+    assert """http://here/texts/search --json '{"question": "The cat sat on the mat.", "k": 3}'""" in said.err
 
 
 def test_a_summary_over_http_is_the_summarizers(bundles: dict[str, Path], store: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -86,11 +86,27 @@ def command(
 def put_addresses(url: str, models: list[Model], *, asks: bool) -> None:
     """Where each model answers, and a request that works."""
     put(f"serving at {url}   (Ctrl-C stops)")
-    put_table([(f"  {model.name}@{model.version or Path(model.bundle.path).name}", f"POST {url}/{model.name}/predict")
-               for model in models])  # fmt: skip
+    names = [f"{model.name}@{model.version or Path(model.bundle.path).name}" for model in models]
+    ways = [f"POST {url}/{model.name}/{_verb(model)}" for model in models]
+    put_table([(f"  {name}", way) for name, way in zip(names, ways, strict=True)])
+    if any(model.writes for model in models):
+        put(f"  OpenAI's clients: base_url {url}/v1")
     model = models[0]
-    examples = [example["input"] for example in model.examples] or [model.signature.sample_row()]
-    row = min((json.dumps(row, ensure_ascii=False) for row in examples), key=len)
+    row = min((json.dumps(row, ensure_ascii=False) for row in _asked(model)), key=len)
     if len(row) <= LONGEST_EXAMPLE:
         key = " -H 'authorization: Bearer KEY'" if asks else ""
-        say(f"try: curl {url}/{model.name}/predict{key} --json {shlex.quote(row)}")
+        say(f"try: curl {url}/{model.name}/{_verb(model)}{key} --json {shlex.quote(row)}")
+
+
+def _verb(model: Model) -> str:
+    """The last part of the path that a person asks first."""
+    return {"search": "search", "generation": "generate"}.get(model.manifest.task, "predict")
+
+
+def _asked(model: Model) -> list[Any]:
+    """Bodies of requests to that path."""
+    rows: list[Any] = [example["input"] for example in model.examples] or [model.signature.sample_row()]
+    if model.manifest.task != "search":
+        return rows
+    (name,) = model.signature.names()
+    return [{"question": row[name], "k": 3} for row in rows]
