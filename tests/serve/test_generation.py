@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import http.client
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
+from handrail.faces.cli import top
+from handrail.faces.cli.writing_client import writing_client, writing_curl_line
 from tests.generation_bundles import generation_bundle
 from tests.serve.served import Served, serving
 
@@ -316,6 +321,36 @@ def test_other_protocols_ask_for_texts_as_for_anything_else(server: Served) -> N
     status, _, table = server.ask("POST", "/tiny/predict", ["a"], {"content-type": "application/json",
                                                                    "accept": "text/csv"})  # fmt: skip
     assert (status, table.decode().splitlines()[0]) == (200, "text,finish")
+
+
+def test_the_printed_client_asks_and_tells(server: Served, tmp_path: Path) -> None:
+    file = tmp_path / "tiny_client.py"
+    file.write_text(writing_client("tiny", f"http://127.0.0.1:{server.port}"))
+    asks = "import tiny_client as one; print(len(one.ask('Hello!', max_tokens=5)) > 0, len(list(one.tell('Once'))) > 9)"
+    found = subprocess.run([sys.executable, "-c", asks], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert found.stdout == "True True\n"
+    line = writing_curl_line("tiny", f"http://127.0.0.1:{server.port}")
+    curl = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
+    assert curl.stdout.startswith("data: ")
+
+
+def test_what_is_written_each_second_is_seen(server: Served) -> None:
+    before = top.counted(f"http://127.0.0.1:{server.port}")
+    asked(server, {"prompt": "abc", "max_tokens": 50, "ignore_end": True})
+    (line,) = top.between(before, top.counted(f"http://127.0.0.1:{server.port}"))
+    assert line.tokens_per_s is not None
+    assert line.tokens_per_s > 0
+    assert "tokens" in str(list(top.drawn("http://x", [line]).columns)[-1].header)  # type: ignore[union-attr]
+
+
+def test_its_page_runs_one_script_and_knows_the_model_s_own_settings(server: Served) -> None:
+    _, headers, content = server.ask("GET", "/tiny", None, {"accept": "text/html"})
+    page = content.decode()
+    script = page.rpartition("<script>")[2].removesuffix("</script></main></body></html>")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in headers["content-security-policy"]
+    assert "onclick" not in page
+    assert 'data-setting=max_tokens inputmode=decimal value="256"' in page
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/tiny", "/openapi.json"])

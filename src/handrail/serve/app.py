@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import orjson
@@ -19,6 +20,7 @@ from handrail.serve.failures import SOON, count, failure, outcome_of, status_of,
 from handrail.serve.formats import native
 from handrail.serve.formats.call import Call
 from handrail.serve.formats.packed import packed
+from handrail.serve.formats.writing import own_settings
 from handrail.serve.generation import generation_routes
 from handrail.serve.generation_metrics import generation_lines
 from handrail.serve.guard import Guard
@@ -28,6 +30,7 @@ from handrail.serve.limits import Limits, Refused, check_host, check_origin, tim
 from handrail.serve.metrics import written
 from handrail.serve.openapi import openapi
 from handrail.serve.page import DOCS_POLICY, PAGE_POLICY, REPORT_POLICY, docs_page, index_page, model_page
+from handrail.serve.page_writing import WRITING_POLICY, writing_page
 from handrail.serve.routes import (
     Endpoint,
     Reading,
@@ -41,6 +44,8 @@ from handrail.serve.tracing import Tracing
 
 log = logging.getLogger("handrail.serve")
 
+# A model that was taught to answer messages has a template of its own for them.
+TEMPLATE: Final = "encode/chat_template.txt"
 HTML: Final = b"text/html; charset=utf-8"
 TEXT: Final = b"text/plain; charset=utf-8"
 # Answers to more rows than this are written beside the event loop: it takes milliseconds.
@@ -324,6 +329,15 @@ def _not_allowed(route: Route, method: str) -> Refused:
 def _describing(api: Api) -> Endpoint:
     def describe(request: Request) -> Response:
         described = api.current.description
+        if request.wants_html and api.current.streams is not None:
+            files = api.current.model.manifest.files
+            page = writing_page(
+                described,
+                asdict(own_settings(api.current.model)),
+                chats=TEMPLATE in files,
+                reports="report.html" in files,
+            )
+            return Response(page, HTML, headers=WRITING_POLICY)
         if request.wants_html:
             return Response(model_page(described, api.current.signature), HTML, headers=PAGE_POLICY)
         return Response(orjson.dumps(described))

@@ -16,6 +16,7 @@ from handrail.serve.exchange import Request, Response
 from handrail.serve.keys import PREFIX, Key, Rate, matching, read_keys
 from handrail.serve.limits import Refused
 from handrail.serve.page import ASSETS, CSS, JS
+from handrail.serve.page_writing import JS as WRITING_JS
 from handrail.serve.stamps import Stamp, stamp_of
 
 log = logging.getLogger("handrail.serve")
@@ -151,7 +152,7 @@ def _key_page() -> Response:
 <div class=act><button class=main>Go on</button></div></form>
 <p id=said class="soft small" aria-live=polite>On the server, <code>handrail keys add NAME</code> makes one.</p>
 </section></main><script>{script}</script></body></html>"""
-    hashes = " ".join([f"'sha256-{SCRIPT_HASH}'", *map(_hash, (script, JS))])
+    hashes = " ".join([f"'sha256-{SCRIPT_HASH}'", *map(_hash, (script, JS, WRITING_JS))])
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; frame-src 'self'; "
         f"script-src {hashes}; style-src 'unsafe-inline'; connect-src 'self'; img-src data:"

@@ -40,7 +40,12 @@ def _policy(content: str) -> Headers:
     )
 
 
-PAGE_POLICY: Final = _policy(f"script-src {_hash(JS)}; style-src {_hash(CSS)}; connect-src 'self'; img-src data:")
+def policy_of(script: str, style: str) -> Headers:
+    """What a page of ours may do: run this script and look like this, ask us, and nothing else."""
+    return _policy(f"script-src {_hash(script)}; style-src {_hash(style)}; connect-src 'self'; img-src data:")
+
+
+PAGE_POLICY: Final = policy_of(JS, CSS)
 DOCS_POLICY: Final = _policy(f"style-src {_hash(CSS)}; img-src data:")
 # A report is a file of a bundle, perhaps a foreign one: only our own script runs in it, and not as a page of ours.
 REPORT_POLICY: Final = _policy(
@@ -51,7 +56,7 @@ REPORT_POLICY: Final = _policy(
 def index_page(models: Sequence[Json]) -> bytes:
     """All models with their ways in."""
     cards = "".join(_card(model) for model in models)
-    return _page("Models", f"<nav>{_links('')}</nav><h1>Models</h1><p class=soft>Served by Handrail.</p>{cards}")
+    return drawn_page("Models", f"<nav>{links('')}</nav><h1>Models</h1><p class=soft>Served by Handrail.</p>{cards}")
 
 
 def model_page(model: Json, signature: Signature) -> bytes:
@@ -64,7 +69,7 @@ def model_page(model: Json, signature: Signature) -> bytes:
     vectors = model["output"]["kind"] == "vector"
     report = "" if vectors else f'<a href="/{name}/report">Report: how good it is</a>'
     hidden = " hidden" if vectors else ""
-    body = f"""<nav><a href="/">All models</a>{report}{_links(name)}</nav>
+    body = f"""<nav><a href="/">All models</a>{report}{links(name)}</nav>
 <h1>{name}{version}</h1><p class=soft>{_purpose(model)}</p>
 <noscript><p class=error>The form needs JavaScript; the requests below do not.</p></noscript>
 <div class=columns><div><section class=card><h2>Try it</h2>{_examples(model)}
@@ -77,8 +82,8 @@ def model_page(model: Json, signature: Signature) -> bytes:
 <section class=card><h2>From a program</h2><p class="soft small">The same row, asked from elsewhere.</p>
 <pre id=curl>curl -H 'content-type: application/json' -d '{escape(sample)}' …{path}</pre>
 <pre id=python></pre></section></div></div>
-<script type="application/json" id=model>{_inert(model)}</script><script>{JS}</script>"""
-    return _page(model["name"], body)
+<script type="application/json" id=model>{inert(model)}</script><script>{JS}</script>"""
+    return drawn_page(model["name"], body)
 
 
 def docs_page(document: Json) -> bytes:
@@ -89,13 +94,14 @@ def docs_page(document: Json) -> bytes:
         for verb, operation in verbs.items()
     )
     body = f"<h1>API</h1><p class=soft>{escape(document['info']['description'])} {_DOCS_TEXT}</p>"
-    return _page("API", f"<nav>{_links('')}</nav>{body}{operations}{_refusals(document)}")
+    return drawn_page("API", f"<nav>{links('')}</nav>{body}{operations}{_refusals(document)}")
 
 
 _DOCS_TEXT: Final = "For tools: <a href=/openapi.json>openapi.json</a>."
 
 
-def _page(title: str, body: str) -> bytes:
+def drawn_page(title: str, body: str) -> bytes:
+    """A page of ours around its body."""
     head = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
@@ -104,7 +110,8 @@ def _page(title: str, body: str) -> bytes:
     return f"{head}<body><main>{body}</main></body></html>".encode()
 
 
-def _links(name: str) -> str:
+def links(name: str) -> str:
+    """The links on top of every page; those of all models where it is not of one."""
     models = "" if name else '<a href="/">Models</a>'
     return f'{models}<a href="/docs">API</a><a href="/openapi.json">openapi.json</a><a href="/metrics">Metrics</a>'
 
@@ -121,12 +128,18 @@ def _card(model: Json) -> str:
     )
 
 
+def _writes(model: Json) -> bool:
+    return bool(model["output"]["kind"] == "text")
+
+
 def _searches(model: Json) -> bool:
     return bool(model["task"] == "search")
 
 
 def _way(model: Json) -> str:
     """The path that a person asks first."""
+    if _writes(model):
+        return str(model["generate"])
     return f"/{model['name']}/search" if _searches(model) else str(model["predict"])
 
 
@@ -134,6 +147,8 @@ def _purpose(model: Json) -> str:
     """What the model is for, in a sentence."""
     if _searches(model):
         return "Finds the passages that mean most nearly what a question asks."
+    if _writes(model):
+        return "Writes on from a text, or answers messages."
     return f"Predicts <b>{escape(model['output']['name'])}</b>{_of_what(model)}."
 
 
@@ -292,7 +307,7 @@ def _type(field: Json) -> str:
     return kinds if isinstance(kinds, str) else " or ".join(kinds)
 
 
-def _inert(value: Json) -> str:
+def inert(value: Json) -> str:
     """JSON that can stand inside a script element: no character in it can end the element."""
     text = json.dumps(value, ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

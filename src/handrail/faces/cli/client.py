@@ -16,6 +16,7 @@ from handrail.core.errors import HandrailError, closest
 from handrail.faces.cli.options import once, opened, shared
 from handrail.faces.cli.printing import put, put_json
 from handrail.faces.cli.top import ADDRESS, address_of
+from handrail.faces.cli.writing_client import writing_client, writing_curl_line
 
 if TYPE_CHECKING:
     from handrail.core.field import Field
@@ -48,7 +49,14 @@ def language(option: str, text: str) -> str:
 def command(name: str, lang: str | None, url: str | None, as_json: bool) -> None:
     """Write a typed client for a model: one Python file that needs nothing else, or a curl line. No server is asked."""
     model, address = opened(name), address_of(url or ADDRESS)
-    text = curl_line(model, address) if lang == "curl" else python_client(model, address)
+    if model.writes:
+        text = (
+            writing_curl_line(model.name, address, key_header())
+            if lang == "curl"
+            else writing_client(model.name, address)
+        )
+    else:
+        text = curl_line(model, address) if lang == "curl" else python_client(model, address)
     if as_json:
         put_json({"model": model.name, "lang": lang or "python", "url": address, "text": text})
     else:
@@ -58,10 +66,7 @@ def command(name: str, lang: str | None, url: str | None, as_json: bool) -> None
 def curl_line(model: Model, address: str) -> str:
     """A request that works: the shortest of the model's examples. With keys in the store, the key in HANDRAIL_KEY is
     shown."""
-    from handrail.serve.keys import keys_at, read_keys
-
-    file = keys_at(None)
-    key = ' -H "authorization: Bearer $HANDRAIL_KEY"' if file is not None and read_keys(file) else ""
+    key = key_header()
     row = json.dumps(sample_of(model), ensure_ascii=False)
     return f"curl {address}/{model.name}/predict -H 'content-type: application/json'{key} -d {shlex.quote(row)}\n"
 
@@ -84,6 +89,14 @@ def python_client(model: Model, address: str) -> str:
             *_example(sample_of(model), names),
         ]
     )
+
+
+def key_header() -> str:
+    """What curl says where a key is asked for."""
+    from handrail.serve.keys import keys_at, read_keys
+
+    file = keys_at(None)
+    return ' -H "authorization: Bearer $HANDRAIL_KEY"' if file is not None and read_keys(file) else ""
 
 
 def sample_of(model: Model) -> dict[str, Any]:

@@ -41,6 +41,7 @@ HEADINGS = (
     "re-\nstarts",
     "memory",
 )
+TOKENS = "tokens\n/s"
 
 Version = tuple[str, str]
 # Upper bound of a bucket → how many values were at most that.
@@ -71,6 +72,8 @@ class Line:
     replicas_ready: int
     replica_restarts: int
     memory_bytes: int
+    # Of a model that writes text.
+    tokens_per_s: float | None = None
 
 
 @click.command("top", epilog="Example: handrail top http://127.0.0.1:8080 --every 5s")
@@ -129,10 +132,13 @@ def drawn(address: str, lines: list[Line], said: str = "") -> RenderableType:
     gap = 2 if width_of_terminal() >= ROOMY else 1
     table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, title_justify="left", caption_justify="left")
     table.title, table.caption = Text(printable(address)), Text(printable(said)) if said else None
-    for place, heading in enumerate(HEADINGS):
+    writes = any(line.tokens_per_s is not None for line in lines)
+    for place, heading in enumerate((*HEADINGS, *((TOKENS,) if writes else ()))):
         table.add_column(heading, justify="right" if place else "left", vertical="bottom", no_wrap=place > 0)
     for line in lines:
         name, *figures = _cells(line)
+        if writes:
+            figures.append(_short(line.tokens_per_s))
         # Only the name may be cut; a figure that is cut would be another figure.
         table.add_row(Text(name, no_wrap=True, overflow="ellipsis"), *map(Text, figures))
     return table
@@ -170,10 +176,12 @@ def _line(version: Version, before: Counts, after: Counts) -> Line:
     if now.get("requests_total", 0) < then.get("requests_total", 0):
         then, before = {}, Counts(before.at, {}, {})
     passed = {name: now.get(name, 0.0) - then.get(name, 0.0) for name in now}
+    written = passed.get("generation_tokens_total_completion")
+    took_s = max(after.at - before.at, 1e-9)
     buckets, batches = _grown(version, before, after), passed.get("batch_rows_count", 0.0)
     return Line(
         *version,
-        requests_per_s=round(passed.get("requests_total", 0.0) / max(after.at - before.at, 1e-9), 3),
+        requests_per_s=round(passed.get("requests_total", 0.0) / took_s, 3),
         in_flight=int(now.get("requests_in_flight", 0)),
         queue_length=int(now.get("queue_length", 0)),
         p50_ms=quantile_ms(buckets, 0.5),
@@ -182,6 +190,7 @@ def _line(version: Version, before: Counts, after: Counts) -> Line:
         replicas_ready=int(now.get("replicas_ready", 0)),
         replica_restarts=int(now.get("replica_restarts_total", 0)),
         memory_bytes=int(now.get("replica_memory_bytes", 0)),
+        tokens_per_s=None if written is None else round(written / took_s, 1),
     )
 
 
@@ -229,6 +238,7 @@ def parsed(text: str, at: float) -> Counts:
             request_s.setdefault(version, {})[float(found["le"])] = float(written)
         elif "le" not in found and "phase" not in found:
             of_version = values.setdefault(version, {})
+            name = f"{name}_{found['kind']}" if "kind" in found else name  # noqa: PLW2901 - tokens are of several kinds
             of_version[name] = of_version.get(name, 0.0) + float(written)
     return Counts(at, values, request_s)
 
