@@ -7,6 +7,8 @@ import base64
 import hashlib
 import http.client
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
