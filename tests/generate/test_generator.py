@@ -269,7 +269,7 @@ def test_a_long_prompt_does_not_stall_those_that_run():
     before = len(subject._decoder.prefilled)
     for turn in range(20):
         assert [piece.id for piece in subject.step()] == [first], turn
-    assert max(subject._decoder.prefilled[before:]) <= 33
+    assert max(subject._decoder.prefilled[before:]) <= 32
     assert len(subject._decoder.prefilled) - before == 20
 
 
@@ -285,15 +285,6 @@ def test_a_few_words_need_not_wait_for_a_book_and_the_book_is_read_too():
         order += [piece.id for piece in subject.step() if piece.finish]
     assert order[0] != book
     assert book in order
-
-
-def test_a_prompt_is_never_read_up_to_a_single_last_token():
-    # A decoder reads a single token another way, so that the last bits would depend on who else is there.
-    subject = generator(window=4096, prefill_tokens=16)
-    for size in range(3, 120):
-        subject.submit(list(np.random.default_rng(size).integers(0, 256, size)), Settings(max_tokens=3, seed=1))
-    drained(subject)
-    assert min(subject._decoder.prefilled) > 1
 
 
 def test_clients_take_turns():

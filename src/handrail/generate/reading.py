@@ -8,8 +8,9 @@ from handrail.generate.continuation import Continuation
 from handrail.generate.slots import Slots
 from handrail.runtimes.decoder.session import Decoder
 
-# Nobody runs who could be stalled: more at once, so that the first token comes sooner.
-IDLE_TIMES: Final = 2
+# Where nobody runs who could be stalled, or so many wait for their first token, more is read at once.
+CROWD: Final = 8
+CROWD_TIMES: Final = 2
 # A smaller piece of a prompt would cost nearly as much as this one.
 LEAST_PIECE: Final = 8
 # So many tokens that somebody else is reading just now are worth waiting for.
@@ -41,7 +42,8 @@ class Reading:
         Every other time the shortest prompts come first, so that a few words need not wait for a book; in between the
         oldest, so that the book is read, too.
         """
-        left = self._tokens if self._slots.rows else IDLE_TIMES * self._tokens
+        is_urgent = len(self._waiting) >= CROWD or not self._slots.rows
+        left = self._tokens * (CROWD_TIMES if is_urgent else 1)
         self._oldest_first = not self._oldest_first
         order = list(self._waiting) if self._oldest_first else sorted(self._waiting, key=lambda each: each.to_read)
         for continuation in order:
@@ -67,11 +69,7 @@ class Reading:
         return False
 
     def _read(self, continuation: Continuation, most: int) -> int:
-        """Reads up to `most` tokens, or one more: a single one is never left over, since the decoder reads single
-        tokens another way, with other last bits."""
         size = min(continuation.to_read, most)
-        if continuation.to_read - size == 1:
-            size += 1
         begin = continuation.held
         piece = continuation.context[begin : begin + size]
         self._decoder.prefill(continuation.slot, piece, begin, wants=False)

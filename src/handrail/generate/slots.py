@@ -225,15 +225,10 @@ def _share(continuation: Continuation, shared: int, read: int) -> None:
 
 
 def _usable(continuation: Continuation, tokens: np.ndarray, usable: int) -> int:
-    """How many of another's tokens a continuation can take over as its first ones.
-
-    Never all but one of those it must read: reading a single token takes another way through the decoder, with other
-    last bits, so the text would depend on what others have asked before.
-    """
+    """How many of another's tokens a continuation can take over as its first ones."""
     wanted = continuation.context[:-1]
     size = min(len(wanted), len(tokens), usable)
     if size < LEAST_SHARED or not np.array_equal(wanted[:LEAST_SHARED], tokens[:LEAST_SHARED]):
         return 0
     differs = wanted[:size] != tokens[:size]
-    shared = int(differs.argmax()) if differs.any() else size
-    return shared - 1 if len(wanted) - shared == 1 else shared
+    return int(differs.argmax()) if differs.any() else size
