@@ -88,6 +88,7 @@ def _network(request: Request, ready: Prepared) -> Network:
         network = new_network(start.config, settings.seed)
     else:
         network = network_of(start.config, start.get, start.names)
+    torch.manual_seed(settings.seed)
     make_trainable(network, settings.method, settings.first, settings.rank, half=settings.half)
     network.model.to(ready.machine.device)
     return network

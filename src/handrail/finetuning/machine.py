@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import torch
 
 from handrail.data.memory import free_memory_bytes
 
-# Half precision has to be so much faster than float32, or it is not worth its rounding.
-WORTH: Final = 1.3
+# What x86 and ARM processors call it.
+HALF_FLAGS: Final = frozenset(("avx512_bf16", "amx_bf16", "bf16"))
 SIZE: Final = 1024
 TRIES: Final = 5
 
@@ -32,14 +34,28 @@ class Powers:
 
 
 def powers() -> Powers:
-    """Multiplies a few matrices in both precisions and takes the better one. Takes about a tenth of a second."""
+    """Asks the processor what it can do, and multiplies a few matrices to see how fast. Takes about a tenth of a second.
+
+    The precision depends on the processor alone and not on how busy it is: the same machine trains to the same bits.
+    """
     if torch.cuda.is_available():
         return _of_gpu()
     plain, half = (_flops(torch.device("cpu"), kind) for kind in (torch.float32, torch.bfloat16))
-    if half > WORTH * plain:
-        reason = f"bfloat16, {half / plain:.1f} × as fast as float32 on this processor"
+    if has_half():
+        reason = f"bfloat16, which this processor has ({half / plain:.1f} × as fast as float32 just now)"
         return Powers("cpu", "bf16", half, free_memory_bytes(), reason)
-    return Powers("cpu", "fp32", plain, free_memory_bytes(), "float32: bfloat16 is no faster on this processor")
+    return Powers("cpu", "fp32", plain, free_memory_bytes(), "float32: this processor has no bfloat16 of its own")
+
+
+def has_half() -> bool:
+    """Whether the processor multiplies numbers in bfloat16, and torch uses that."""
+    try:
+        said = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", said, re.MULTILINE)
+    known = set() if flags is None else set(flags[1].split())
+    return bool(known & HALF_FLAGS) and bool(torch.backends.mkldnn.is_available())
 
 
 def _of_gpu() -> Powers:

@@ -128,8 +128,7 @@ def _fill(model: nn.Module, get: Get, names: frozenset[str]) -> None:
         if tuple(array.shape) != tuple(parameter.shape):
             problem = f"the tensor '{given}' is {array.shape}, and the config wants {tuple(parameter.shape)}"
             raise HandrailError("bundle", problem, "download it again, or choose another --base")
-        with torch.no_grad():
-            parameter.copy_(torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)))
+        parameter.detach().numpy()[...] = array
         tied.add(id(parameter))
 
 
