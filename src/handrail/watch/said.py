@@ -16,6 +16,8 @@ from handrail.data.targets import label_of
 
 ModelType = Literal["classification", "regression"]
 Said = str | float | list[str]
+# Kinds of answers that are neither right nor wrong.
+UNJUDGED: Final = ("vector", "text")
 KEYS: Final = {"label": "label", "labels": "labels", "number": "value"}
 # Longer ones are no classes: they are counted with the others that have no name here.
 LONGEST_CLASS: Final = 200
@@ -64,7 +66,7 @@ def reading_of(settings: Settings, signature: Signature | None) -> Reading:
     output = None if signature is None else signature.output
     main = settings.key if output is None else KEYS.get(output.kind)
     kind: ModelType | None = settings.model_type
-    if kind is None and output is not None and output.kind != "vector":
+    if kind is None and output is not None and output.kind not in UNJUDGED:
         kind = "regression" if output.kind == "number" else "classification"
     return Reading(kind, settings.key or main, main, output)
 
@@ -134,9 +136,11 @@ def right_answer(value: Any, reading: Reading) -> Said:
 
 def refuse_unanswerable(reading: Reading) -> None:
     """Raises HandrailError where there is no such thing as a right answer."""
-    if reading.output is not None and reading.output.kind == "vector":
+    if reading.output is not None and reading.output.kind in UNJUDGED:
         raise HandrailError(
-            "usage", "a vector has no right answer", "send feedback to models that say labels or numbers"
+            "usage",
+            f"a {reading.output.kind} has no right answer",
+            "send feedback to models that say labels or numbers",
         )
 
 

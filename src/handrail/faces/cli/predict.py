@@ -68,6 +68,9 @@ def command(name: str, rows: tuple[str, ...], output: str | None, raw: bool, as_
 
 def put_answer(answer: dict[str, Any], target: str) -> None:
     """One answer for a person: the value with its interval, or each label with a bar."""
+    if "text" in answer:
+        put(answer["text"])
+        return
     if "value" in answer:
         put(f"{target}: {answer['value']:,.6g}   (90 % of the time from {answer['low']:,.6g} to {answer['high']:,.6g})")
         return
