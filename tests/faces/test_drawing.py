@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from handrail.core.events import Planned, Progress, Said, Tried, Warned
+from handrail.core.jsons import line_of
 from handrail.faces.cli.drawing import lines_of, tell_plainly
-from handrail.faces.cli.printing import as_json, put_table, size_words, table_lines
+from handrail.faces.cli.printing import put_table, size_words, table_lines
 from tests.faces.shop import HANDRAIL
 from tests.faces.test_verbs import reviews_file
 
@@ -61,7 +62,7 @@ def test_figures_stand_to_the_right() -> None:
 
 
 def test_json_holds_no_character_that_steers() -> None:
-    assert as_json({"a": "\x9b31m \u202e é"}) == '{"a": "\\u009b31m \\u202e é"}'
+    assert line_of({"a": "\x9b31m \u202e é"}) == '{"a": "\\u009b31m \\u202e é"}'
 
 
 def test_sizes_are_for_people() -> None:

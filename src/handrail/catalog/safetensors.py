@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from handrail.core.errors import HandrailError
+from handrail.core.jsons import value_of
 
 MAX_HEADER_BYTES: Final = 2**20
 MAX_TENSORS: Final = 10_000
@@ -75,7 +75,7 @@ def _index(content: bytes | memoryview) -> tuple[dict[str, Place], int]:
     (length,) = struct.unpack_from("<Q", content)
     if length > min(MAX_HEADER_BYTES, len(content) - 8):
         raise ValueError(f"a header of {length:,} bytes")
-    header = json.loads(bytes(content[8 : 8 + length]).decode("utf-8"), object_pairs_hook=_once)
+    header = value_of(bytes(content[8 : 8 + length]).decode("utf-8"))
     header.pop("__metadata__", None)
     if len(header) > MAX_TENSORS:
         raise ValueError(f"{len(header):,} tensors")
@@ -99,10 +99,3 @@ def _place(name: str, item: dict[str, Any]) -> Place:
     if end - begin != math.prod(shape) * np.dtype(KINDS[kind]).itemsize:
         raise ValueError(f"{name[:80]} does not have the bytes that its size needs")
     return kind, shape, begin, end
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is given twice")
-    return found

@@ -18,6 +18,7 @@ import numpy as np
 
 from handrail.core.errors import HandrailError
 from handrail.core.files import digest_of, read_limited, write_bytes
+from handrail.core.jsons import value_of
 from handrail.core.mapping import Mapped
 from handrail.core.signature import Signature, signature_from
 
@@ -148,7 +149,7 @@ def strict_json(raw: bytes, path: Path, member: str) -> Any:
     """JSON as the RFC has it: UTF-8, no NaN, no name given twice, at most 64 deep. Raises HandrailError ("bundle")."""
     try:
         _refuse_depth(raw)
-        return json.loads(raw.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        return value_of(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise damaged(path, f"{member} is not valid JSON: {error}") from error
 
@@ -222,17 +223,6 @@ def _typed(value: dict[str, Any], name: str, kind: type) -> Any:
     if type(value[name]) is not kind:
         raise TypeError(f"'{name}' is not {_KIND_WORDS[kind]}")
     return value[name]
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is given twice")
-    return found
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is not a number")
 
 
 def _refuse_depth(raw: bytes) -> None:

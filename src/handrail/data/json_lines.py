@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from handrail.core.errors import HandrailError
+from handrail.core.jsons import value_of
 from handrail.core.values import Cell, quoted
 from handrail.data.delimited import decoded, repaired_names, without_surrogates
 from handrail.data.table import Table
@@ -51,7 +51,7 @@ def read_json(content: bytes, where: str) -> Table:
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        return value_of(text)
     except (ValueError, RecursionError) as error:
         raise _off(where, f"not valid JSON: {error}") from error
 
@@ -66,17 +66,6 @@ def _cell(value: Any, name: str, where: str) -> Cell:
             "data", f"the value of {quoted(name)} is nested", "give one plain value per name", where=where, field=name
         )
     return value  # type: ignore[no-any-return]
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is given twice")
-    return found
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is not a number")
 
 
 def _off(where: str, problem: str) -> HandrailError:

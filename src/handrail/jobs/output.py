@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from handrail.core.files import FILE_MODE, write_blocks, write_bytes
+from handrail.core.jsons import line_of
 from handrail.encode.answers import inert
 from handrail.jobs.answering import Answered, Answerer
 from handrail.jobs.batch import FILE_COLUMN, Batch, Layout, part_of
@@ -51,15 +52,7 @@ def _lines(part: Part) -> str:
         {"error": found.problems[place]} if place in found.problems else answer
         for place, answer in enumerate(found.answers)
     ]
-    return "".join(f"{json_line(one)}\n" for one in shown)
-
-
-def json_line(value: Any) -> str:
-    """One line of JSON in which nothing can steer a terminal."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+    return "".join(f"{line_of(one)}\n" for one in shown)
 
 
 def _cells(batch: Batch, layout: Layout, answerer: Answerer, part: Part) -> str:
@@ -110,7 +103,7 @@ def _dead_lines(part: Part) -> Iterator[str]:
             line["input"] = given[place]
         else:
             line["input"] = {FILE_COLUMN: file}
-        yield json_line(line)
+        yield line_of(line)
 
 
 def _given(part: Part) -> dict[int, Any]:

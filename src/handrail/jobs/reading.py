@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -12,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from handrail.core.errors import HandrailError
+from handrail.core.jsons import value_of
 from handrail.core.values import Cell
 from handrail.data.amounts import with_plain_amounts
 from handrail.data.delimited import decoded, read_delimited
@@ -92,7 +92,7 @@ def _of_items(lines: Sequence[bytes]) -> Rows:
     broken: dict[int, tuple[str, str]] = {}
     for place, line in enumerate(lines):
         try:
-            items.append(json.loads(line, object_pairs_hook=_once, parse_constant=_no_constant))
+            items.append(value_of(line))
             places.append(place)
         except (ValueError, RecursionError) as error:
             broken[place] = (f"not valid JSON: {error}", _shown(line))
@@ -228,14 +228,3 @@ def _part(rows: Rows, piece: Piece) -> Rows:
 
 def _shown(record: bytes) -> str:
     return record.decode("utf-8", "replace").strip("\r\n")[:LONGEST_SHOWN]
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is given twice")
-    return found
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is not a number")

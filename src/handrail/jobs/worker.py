@@ -24,6 +24,7 @@ import orjson
 
 from handrail.core.errors import HandrailError, clipped
 from handrail.core.files import read_limited
+from handrail.core.jsons import line_of
 from handrail.jobs import chunks, queue
 from handrail.jobs.answering import Answered, Answerer
 from handrail.jobs.batch import ITEMS, Batch, Layout, Target, batch_from, folder_of, read_layout
@@ -31,7 +32,7 @@ from handrail.jobs.chunks import Chunk
 from handrail.jobs.database import Connection, opened
 from handrail.jobs.enqueuing import enqueue, planned
 from handrail.jobs.opening import opened_answerer
-from handrail.jobs.output import Part, json_line, write_part
+from handrail.jobs.output import Part, write_part
 from handrail.jobs.processes import my_lease
 from handrail.jobs.queue import Job
 from handrail.jobs.reading import names_of_files, rows_of
@@ -115,7 +116,7 @@ def task(work: Work) -> None:
     with contextlib.closing(JobCode(Path(target.folder), job_spec(work.job), limit_bytes)) as code:
         returned = code.run(config)
     if returned is not None:
-        sys.stdout.write(f"returned {clipped(json_line(returned), LONGEST_TOLD)}\n")
+        sys.stdout.write(f"returned {clipped(line_of(returned), LONGEST_TOLD)}\n")
 
 
 def _answerer(work: Work, batch: Batch) -> Answerer:

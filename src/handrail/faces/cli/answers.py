@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from handrail.core.errors import HandrailError
-from handrail.faces.cli.printing import as_json
+from handrail.core.jsons import line_of
 
 if TYPE_CHECKING:
     from handrail.faces.cli.rows import Asked
@@ -54,7 +54,7 @@ def answered(model: Model, asked: Asked) -> Answered:
 def json_line(answers: Answered, place: int) -> str:
     """A row's answer as one line of JSON, its problem where it has none: line i is row i."""
     answer = answers.answers[place]
-    return as_json({"error": answers.problems[place]} if answer is None else answer)
+    return line_of({"error": answers.problems[place]} if answer is None else answer)
 
 
 def refuse_ending(path: Path) -> None:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handrail.core.errors import HandrailError
-from handrail.faces.cli import unknown_command
-from handrail.faces.cli.options import shared
+from handrail.faces.cli.options import Words, shared
 from handrail.faces.cli.printing import put, put_json, put_table
 
 if TYPE_CHECKING:
@@ -19,17 +18,6 @@ if TYPE_CHECKING:
 
 MOST_LOG_BYTES = 2**22
 SHOWN = 50
-
-
-class Words(click.Group):
-    """The words of `jobs`; one that is none is named with the nearest."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands:
-            raise unknown_command(args[0], list(self.commands))
-        return super().resolve_command(ctx, args)
 
 
 @click.group("jobs", cls=Words, invoke_without_command=True, epilog="Example: handrail jobs show 9fe71c66e1d664f1")

@@ -9,23 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from handrail.core.errors import HandrailError
-from handrail.faces.cli import unknown_command
-from handrail.faces.cli.options import once, shared
+from handrail.faces.cli.options import Words, once, shared
 from handrail.faces.cli.printing import put, put_json, put_table, say
 
 if TYPE_CHECKING:
     from handrail.serve.keys import Rate
-
-
-class Words(click.Group):
-    """The words of `keys`; one that is none is named with the nearest."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.commands:
-            raise unknown_command(args[0], list(self.commands))
-        return super().resolve_command(ctx, args)
 
 
 def rate(option: str, text: str) -> Rate:

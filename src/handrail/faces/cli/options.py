@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from handrail.core.errors import HandrailError, clipped, closest
+from handrail.faces.cli import unknown_command
 
 if TYPE_CHECKING:
     from handrail.model import Model
@@ -145,3 +146,14 @@ def tls_files(certificate: str | None, key: str | None) -> tuple[Path, Path] | N
             "usage", f"{given} is of no use without {other}", f"add {other} FILE", field=other.strip("-")
         )
     return Path(certificate), Path(key)
+
+
+class Words(click.Group):
+    """The words of a command that has several; one that is none is named with the nearest."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands:
+            raise unknown_command(args[0], list(self.commands))
+        return super().resolve_command(ctx, args)

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from handrail.core.errors import HandrailError, closest, listed
-from handrail.faces.cli.printing import as_json
+from handrail.core.jsons import line_of
 
 TRAINING_PACKAGES = ("sklearn", "lightgbm", "scipy", "onnx", "python_calamine")
 PARQUET_PACKAGES = ("pyarrow",)
@@ -78,7 +78,7 @@ def told(error: HandrailError, *, as_object: bool) -> int:
         print("\n".join(re.sub(r"\n(?!  )", r"\\n", line) for line in lines), file=sys.stderr, flush=True)
     if as_object:
         with contextlib.suppress(OSError, ValueError):
-            print(as_json(error.as_dict()), flush=True)
+            print(line_of(error.as_dict()), flush=True)
     return error.exit_status
 
 

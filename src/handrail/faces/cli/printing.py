@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -13,19 +12,12 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from handrail.core.errors import printable
+from handrail.core.jsons import line_of
 
 NARROWEST = 40
 WIDEST = 120
 GAP = 2
 FIGURE = re.compile(r"[+\-−]?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?(?: ?%| [kMG]?B| bytes| s)?")
-
-
-def as_json(value: Any) -> str:
-    """One line of JSON in which nothing can steer a terminal."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def put(text: str = "") -> None:
@@ -35,7 +27,7 @@ def put(text: str = "") -> None:
 
 def put_json(value: Any) -> None:
     """The one object that `--json` promises."""
-    print(as_json(value))
+    print(line_of(value))
 
 
 def say(text: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from handrail.core.errors import HandrailError
+from handrail.core.jsons import value_of
 
 if TYPE_CHECKING:
     from handrail.core.signature import Signature
@@ -119,7 +120,7 @@ def takes_text(signature: Signature) -> bool:
 def json_value(text: str) -> Any:
     """JSON as the RFC has it, no name twice. Raises ValueError."""
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+        return value_of(text)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
 
@@ -166,14 +167,3 @@ def _sample(signature: Signature) -> str:
     if takes_text(signature):
         return json.dumps(str(signature.inputs[0].sample())[:60], ensure_ascii=False)
     return f"'{signature.sample_text()}'"
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name is given twice")
-    return found
-
-
-def _no_constant(word: str) -> None:
-    raise ValueError(f"{word} is not a number")
