@@ -15,6 +15,7 @@ import numpy as np
 from handrail.core.errors import HandrailError
 from handrail.runtimes.decoder.graph import HANDED_OVER, Stored, graph
 from handrail.runtimes.decoder.shape import Shape, rotations
+from handrail.runtimes.decoder.weights import LONGEST_BLOCK
 
 WEIGHTS_FOLDER: Final = "session.model_external_initializers_file_folder_path"
 
@@ -33,7 +34,7 @@ class Decoder:
         self.token_bytes = shape.token_bytes
         self._session = session
         self._arena = arena
-        # Blocks of 128 are multiplied with two rows at a time. A row that is left over is rounded in another way: its
+        # Long blocks are multiplied with two rows at a time. A row that is left over is rounded in another way: its
         # text would depend on how many others are written beside it. So there is always one beside it.
         self._pairs = pairs
         # One for all sizes of a batch: its pages are touched as far as the largest one.
@@ -151,7 +152,10 @@ def open_decoder(
 
 
 def _has_pairs(arrays: Mapping[str, np.ndarray]) -> bool:
-    return any(name.endswith(".q8") and array.ndim == 3 and array.shape[2] > 64 for name, array in arrays.items())
+    """Whether a weight lies in blocks so long that rows are multiplied in pairs (see `weights.LONGEST_BLOCK`)."""
+    blocks = [array.shape[2] * 8 // bits > LONGEST_BLOCK[bits] for bits in LONGEST_BLOCK
+              for name, array in arrays.items() if name.endswith(f".q{bits}") and array.ndim == 3]  # fmt: skip
+    return any(blocks)
 
 
 class _Arena:
