@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handrail.core.errors import HandrailError
+from handrail.core.jsons import line_of
 from handrail.faces.cli.options import once, shared, whole
 from handrail.faces.cli.printing import counted, put, put_json, safe, say
 from handrail.faces.cli.writing import opened_writer, say_end, settings_of, settings_options, write_pieces
@@ -109,7 +109,7 @@ def _write_lines(model: Model, file: str, settings: dict[str, Any], *, include_p
         for prompt, answers in zip(some, model.predict(some, **settings), strict=True):
             for answer in _listed(answers):
                 text = prompt + answer["text"] if include_prompt else answer["text"]
-                print(json.dumps({"prompt": prompt, **answer, "text": text}, ensure_ascii=False), flush=True)
+                print(line_of({"prompt": prompt, **answer, "text": text}), flush=True)
 
 
 def _write_files(
