@@ -166,7 +166,7 @@ def test_weights_that_do_not_fit_are_refused(name: str, harm: str) -> None:
 def test_whole_numbers_that_do_not_fit_are_refused() -> None:
     config, weights, _ = expected("llama")
     tensors = dict(packed(config, weights.__getitem__, weights, 8))
-    for name in ("layer0.qkv.q8", "layer0.qkv.s", "head.q8", "table.s"):
+    for name in ("layer0.qkv.q8", "layer0.qkv.s", "head.q8", "table.s", "layer1.down.q8"):
         with pytest.raises(HandrailError, match="do not belong together"):
             open_decoder(shape_of(config, "llama"), {**tensors, name: tensors[name][:-1]})
 

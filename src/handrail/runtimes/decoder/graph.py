@@ -47,8 +47,14 @@ class Build:
         self.nodes.append(wire.node(kind, inputs, outputs, domain, settings))
         return outputs[0]
 
-    def weight(self, name: str) -> str:
-        self.used[name] = wire.outside(name, *self.stored[name])
+    def weight(self, name: str, *sizes: int) -> str:
+        """A weight by its name. Raises KeyError or ValueError where there is none of these sizes."""
+        stored = self.stored[name]
+        wanted = "uint8" if name.endswith((".q8", ".q4")) else "float32"
+        if stored.element != wanted or tuple(stored.sizes) != sizes:
+            found = f"{stored.element} {tuple(stored.sizes)}"
+            raise ValueError(f"{name[:40]}: expected {wanted} {sizes}, received {found[:80]}")
+        self.used[name] = wire.outside(name, *stored)
         return name
 
     def numbers(self, *values: int) -> str:
@@ -58,16 +64,18 @@ class Build:
 
     def dense(self, value: str, name: str, inner: int, outer: int) -> str:
         """value · wᵀ + b, in whichever precision the weight is stored."""
-        bias = f"{name}.b" if self._has_bias(name) else ""
+        bias = self.weight(f"{name}.b", outer) if self._has_bias(name) else ""
         for bits in (8, 4):
             if f"{name}.q{bits}" in self.stored:
-                parts = [self.weight(f"{name}.q{bits}"), self.weight(f"{name}.s")]
-                block = self.stored[f"{name}.q{bits}"].sizes[2] * 8 // bits
-                rest = ["", "", self.weight(bias)] if bias else []
+                block = self.stored[f"{name}.q{bits}"].sizes[-1] * 8 // bits
+                blocks = -(-inner // max(1, block))
+                parts = [self.weight(f"{name}.q{bits}", outer, blocks, block * bits // 8),
+                         self.weight(f"{name}.s", outer, blocks)]  # fmt: skip
+                rest = ["", "", bias] if bias else []
                 return self("MatMulNBits", value, *parts, *rest, domain=MICROSOFT, K=inner, N=outer, bits=bits,
                             block_size=block, accuracy_level=ACCURACY)  # fmt: skip
-        product = self("MatMul", value, self.weight(f"{name}.w"))
-        return self("Add", product, self.weight(bias)) if bias else product
+        product = self("MatMul", value, self.weight(f"{name}.w", inner, outer))
+        return self("Add", product, bias) if bias else product
 
     def _has_bias(self, name: str) -> bool:
         return name != "head" and self.shape.bias and (self.shape.family == "gpt2" or name.endswith(".qkv"))
@@ -80,14 +88,13 @@ class Build:
         total = self("Add", value, beside)
         return total, self.norm(total, name)
 
-    def norm(self, value: str, name: str) -> str:
-        kind, parts = self._norm(name)
-        return self(kind, value, *parts, axis=-1, epsilon=self.shape.epsilon)
-
-    def _norm(self, name: str) -> tuple[str, list[str]]:
+    def norm(self, value: str, name: str, width: int = 0) -> str:
+        """A value normalised over its last `width` numbers, the model's own where none are said."""
+        size = width or self.shape.width
+        parts, kind = [self.weight(f"{name}.w", size)], "SimplifiedLayerNormalization"
         if self.shape.family == "gpt2":
-            return "LayerNormalization", [self.weight(f"{name}.w"), self.weight(f"{name}.b")]
-        return "SimplifiedLayerNormalization", [self.weight(f"{name}.w")]
+            parts, kind = [*parts, self.weight(f"{name}.b", size)], "LayerNormalization"
+        return self(kind, value, *parts, axis=-1, epsilon=self.shape.epsilon)
 
 
 def graph(shape: Shape, stored: Mapping[str, Stored]) -> tuple[bytes, list[str]]:
@@ -114,18 +121,21 @@ def graph(shape: Shape, stored: Mapping[str, Stored]) -> tuple[bytes, list[str]]
 
 def _table(build: Build) -> str:
     """Rows of the table of tokens; in whole numbers, it is the last layer's own weight seen from the other side."""
+    sizes = build.shape.vocabulary, build.shape.width
     if "table.q8" in build.stored:
-        table, scales = build.weight("table.q8"), build.weight("table.s")
-        block = build.stored[table].sizes[1] // build.stored[scales].sizes[1]
+        block = build.shape.width // max(1, build.stored["table.s"].sizes[-1])
+        table = build.weight("table.q8", *sizes)
+        scales = build.weight("table.s", sizes[0], sizes[1] // max(1, block))
         return build("GatherBlockQuantized", table, "tokens", scales, domain=MICROSOFT, bits=8, block_size=block,
                      gather_axis=0, quantize_axis=1)  # fmt: skip
-    return build("Gather", build.weight("table.w"), "tokens")
+    return build("Gather", build.weight("table.w", *sizes), "tokens")
 
 
 def _places(build: Build, value: str) -> str:
-    if build.shape.family == "gpt2":
-        return build("Add", value, build("Gather", build.weight("places.w"), "place"))
-    return build("Mul", value, build.weight("table.scale")) if build.shape.family == "gemma3" else value
+    shape = build.shape
+    if shape.family == "gpt2":
+        return build("Add", value, build("Gather", build.weight("places.w", shape.context, shape.width), "place"))
+    return build("Mul", value, build.weight("table.scale", 1)) if shape.family == "gemma3" else value
 
 
 def _after(build: Build, value: str, name: str) -> str:
@@ -148,7 +158,7 @@ def _attention(build: Build, value: str, layer: int) -> str:
         ]
     near = layer in shape.local_layers
     turned = "local" if near and shape.local_rope else "rotary"
-    rotary = [build.weight(f"{turned}.cos"), build.weight(f"{turned}.sin")] if shape.rope else []
+    rotary = _turned(build, turned) if shape.rope else []
     local: dict[str, wire.Value] = {"local_window_size": shape.local} if near else {}
     outputs = [f"{name}.seen", f"new_keys{layer}", f"new_values{layer}"]
     return build("GroupQueryAttention", *parts, f"keys{layer}", f"values{layer}", "before", "total", *rotary,
@@ -156,10 +166,15 @@ def _attention(build: Build, value: str, layer: int) -> str:
                  do_rotary=int(bool(rotary)), scale=shape.scale, **local)  # fmt: skip
 
 
+def _turned(build: Build, name: str) -> list[str]:
+    """The tables of rotary places, which are made when a decoder is opened."""
+    return [build.weight(f"{name}.{part}", *build.stored[f"{name}.{part}"].sizes) for part in ("cos", "sin")]
+
+
 def _per_head(build: Build, value: str, name: str, width: int) -> str:
     """Each head's part normalised by itself."""
     heads = build("Reshape", value, build.numbers(0, 0, -1, build.shape.head_width))
-    return build("Reshape", build.norm(heads, name), build.numbers(0, 0, width))
+    return build("Reshape", build.norm(heads, name, build.shape.head_width), build.numbers(0, 0, width))
 
 
 def _inner(build: Build, value: str, name: str) -> str:
@@ -185,7 +200,8 @@ def _logits(build: Build, value: str) -> None:
     if "head.q8" in build.stored:
         logits = build.dense(flat, "head", shape.width, shape.vocabulary)
     else:
-        logits = build("Gemm", flat, build.weight("table.w" if shape.tied else "head.w"), transB=1)
+        name = "table.w" if shape.tied else "head.w"
+        logits = build("Gemm", flat, build.weight(name, shape.vocabulary, shape.width), transB=1)
     build("Identity", logits, to=["logits"])
 
 

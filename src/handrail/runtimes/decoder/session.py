@@ -118,20 +118,6 @@ def open_decoder(
     import onnxruntime
 
     longest = min(window or shape.context, shape.context)
-    arrays = dict(tensors)
-    table = "head" if shape.tied else "table"
-    if f"{table}.q8" in arrays:
-        arrays["table.s"] = arrays[f"{table}.s"]
-        arrays["table.q8"] = arrays[f"{table}.q8"].reshape(len(arrays["table.s"]), -1)
-    for name, rope in {"rotary": shape.rope, "local": shape.local_rope}.items():
-        if rope:
-            arrays[f"{name}.cos"], arrays[f"{name}.sin"] = rotations(shape, rope, longest + 1)
-    if shape.family == "gemma3":
-        arrays["table.scale"] = np.array([shape.width**0.5], dtype=np.float32)
-    stored = {
-        name: Stored(array.dtype.name, array.shape, HANDED_OVER if file is None else file.place(array))
-        for name, array in arrays.items()
-    }
     options = onnxruntime.SessionOptions()
     if file is not None:
         options.add_session_config_entry(WEIGHTS_FOLDER, str(file.path.absolute().parent))
@@ -141,6 +127,11 @@ def open_decoder(
     # Nothing is to be gained by fusing nodes: the graph is written as it is to run.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
+        arrays = {**tensors, **_derived(shape, tensors, longest)}
+        stored = {
+            name: Stored(array.dtype.name, array.shape, HANDED_OVER if file is None else file.place(array))
+            for name, array in arrays.items()
+        }
         content, wanted = graph(shape, stored)
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(arrays[name]) for name in wanted]
         options.add_external_initializers(wanted, values)
@@ -149,6 +140,21 @@ def open_decoder(
         problem = f"weights and shape do not belong together: {str(error)[:200]}"
         raise HandrailError("bundle", problem, "import or train it again") from error
     return Decoder(shape, session, _Arena(shape, slots, longest), pairs=_has_pairs(arrays))
+
+
+def _derived(shape: Shape, tensors: Mapping[str, np.ndarray], window: int) -> dict[str, np.ndarray]:
+    """What needs no room in a file: the table of tokens seen as rows, and the tables of rotary places."""
+    found = {}
+    table = "head" if shape.tied else "table"
+    if f"{table}.q8" in tensors:
+        found["table.s"] = tensors[f"{table}.s"]
+        found["table.q8"] = tensors[f"{table}.q8"].reshape(len(found["table.s"]), -1)
+    for name, rope in {"rotary": shape.rope, "local": shape.local_rope}.items():
+        if rope:
+            found[f"{name}.cos"], found[f"{name}.sin"] = rotations(shape, rope, window + 1)
+    if shape.family == "gemma3":
+        found["table.scale"] = np.array([shape.width**0.5], dtype=np.float32)
+    return found
 
 
 def _has_pairs(arrays: Mapping[str, np.ndarray]) -> bool:
