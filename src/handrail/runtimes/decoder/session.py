@@ -15,7 +15,7 @@ import numpy as np
 from handrail.core.errors import HandrailError
 from handrail.runtimes.decoder.graph import HANDED_OVER, Stored, graph
 from handrail.runtimes.decoder.shape import Shape, rotations
-from handrail.runtimes.decoder.weights import LONGEST_BLOCK
+from handrail.runtimes.decoder.weights import LONGEST_SINGLE
 
 WEIGHTS_FOLDER: Final = "session.model_external_initializers_file_folder_path"
 
@@ -70,9 +70,9 @@ class Decoder:
         if slot not in self._prefills:
             self._prefills[slot] = self._session.io_binding()
             _bind_kept(self._prefills[slot], self._arena.views(slot, slot + 1))
-        if len(tokens) == 1 or (self._pairs and len(tokens) % 2):
-            # One token alone is multiplied in another order than among others, too. What a token beside it leaves
-            # behind is overwritten by the next.
+        if len(tokens) % 2:
+            # One token alone, and the last of 33 or 129, is multiplied in another order than among others, too. What a
+            # token beside it leaves behind is overwritten by the next.
             tokens = np.append(tokens, 0)
         wanted = [*at, *at[-1:]] if self._pairs and len(at) % 2 else at
         return _run(self._session, self._prefills[slot], _given(self.shape, tokens, length, wanted))[: len(at)]
@@ -158,8 +158,8 @@ def _derived(shape: Shape, tensors: Mapping[str, np.ndarray], window: int) -> di
 
 
 def _has_pairs(arrays: Mapping[str, np.ndarray]) -> bool:
-    """Whether a weight lies in blocks so long that rows are multiplied in pairs (see `weights.LONGEST_BLOCK`)."""
-    blocks = [array.shape[2] * 8 // bits > LONGEST_BLOCK[bits] for bits in LONGEST_BLOCK
+    """Whether a weight lies in blocks so long that rows are multiplied in pairs (see `weights.LONGEST_SINGLE`)."""
+    blocks = [array.shape[2] * 8 // bits > LONGEST_SINGLE[bits] for bits in LONGEST_SINGLE
               for name, array in arrays.items() if name.endswith(f".q{bits}") and array.ndim == 3]  # fmt: skip
     return any(blocks)
 
