@@ -41,7 +41,7 @@ def test_every_setting_takes_what_is_within_its_bounds(name, good):
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "top_k", "seed", "logprobs", "n"])
-@pytest.mark.parametrize("bad", [True, 1.0, "1", 2**64, -(2**64), math.nan, [1], {"a": 1}, 10**4000])
+@pytest.mark.parametrize("bad", [True, 1.5, 1e300, "1", 2**64, -(2**64), math.nan, [1], {"a": 1}, 10**4000])
 def test_whole_numbers_are_whole_numbers_within_bounds(name, bad):
     assert refusal({name: bad}).field == name
 
@@ -75,6 +75,10 @@ def test_stop_texts_are_texts_of_bounded_length(bad):
 
 def test_thousands_of_stop_texts_are_refused_with_their_number():
     assert f"at most {MAX_STOPS} texts, received 5,000" in refusal({"stop": [str(n) for n in range(5000)]}).problem
+
+
+def test_a_whole_number_may_be_written_with_a_point_as_in_json():
+    assert settings_from({"max_tokens": 2.0}).max_tokens == 2
 
 
 def test_an_unknown_setting_is_told_with_the_nearest_one():
