@@ -34,7 +34,7 @@ class Powers:
 
 
 def powers() -> Powers:
-    """Asks the processor what it can do, and multiplies a few matrices to see how fast. Takes about a tenth of a second.
+    """Asks the processor what it can do, and multiplies a few matrices to see how fast; a tenth of a second.
 
     The precision depends on the processor alone and not on how busy it is: the same machine trains to the same bits.
     """
