@@ -309,6 +309,8 @@ class Model:
 
     def _scored(self, columns: Columns) -> tuple[np.ndarray, float, float]:
         """Scores, and the seconds that encoding and running took."""
+        if not self._text_names and len(next(iter(columns.values()), ())) <= BATCH_ROWS:
+            return self._run(columns)
         parts = self._parts(columns)
         if len(parts) == 1:
             return self._run(columns)

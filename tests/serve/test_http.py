@@ -56,6 +56,7 @@ class Wire(asyncio.Transport):
     def write_eof(self) -> None:
         self.state = "half closed"
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
     def close(self) -> None:
         self.state = "closed"
 

@@ -16,6 +16,7 @@ from handrail.encode.ngrams import NGrams
 DAY_S = 86_400.0
 DATE_PARTS = ("days", "year", "month", "day", "weekday", "hour")
 UNSEEN = -1.0
+PLAIN = ("number", "boolean")
 TURNS = tuple(math.radians(degrees) for degrees in (22.5, 45.0, 67.5))
 KINDS = ("number", "boolean", "category", "date", "text", "turned")
 # More matrix columns than any table of ours gives; a larger number in a bundle is an attack on memory.
@@ -60,18 +61,20 @@ class TableCode:
     def encode(self, columns: Columns) -> np.ndarray:
         """`(rows, width)` float32, NaN where a number is missing. What is larger than float32 holds is its largest."""
         rows = len(next(iter(columns.values())))
-        matrix = np.empty((rows, self.width), dtype=np.float32)
-        with np.errstate(over="ignore"):
-            for code in self.codes:
+        matrix = np.empty((rows, self._width), dtype=np.float64)
+        for code in self.codes:
+            if code.kind in PLAIN:
+                matrix[:, code.start] = columns[code.name]
+            else:
                 self._fill(code, columns, matrix)
-        clipped: np.ndarray = np.clip(matrix, -LARGEST, LARGEST, out=matrix)
-        return clipped
+        # As np.clip, in half of its time for a single row.
+        np.minimum(matrix, LARGEST, out=matrix)
+        np.maximum(matrix, -LARGEST, out=matrix)
+        return matrix.astype(np.float32)
 
     def _fill(self, code: ColumnCode, columns: Columns, matrix: np.ndarray) -> None:
         column = columns[code.name]
-        if code.kind in ("number", "boolean"):
-            matrix[:, code.start] = column
-        elif code.kind == "category":
+        if code.kind == "category":
             self._category(code, column, matrix)
         elif code.kind == "date":
             matrix[:, code.start : code.start + code.width] = date_parts(column)
@@ -99,8 +102,10 @@ class TableCode:
     def __post_init__(self) -> None:
         places = {code.name: {word: place for place, word in enumerate(code.words)} for code in self.codes}
         object.__setattr__(self, "_places", places)
+        object.__setattr__(self, "_width", self.width)
 
     _places: Mapping[str, Mapping[str, int]] = None  # type: ignore[assignment]
+    _width: int = 0
 
     def settings(self) -> list[dict[str, Any]]:
         """What a manifest keeps; arrays go to `arrays`."""

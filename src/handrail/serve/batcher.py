@@ -185,10 +185,12 @@ class Batcher:
         else:
             self._idle.append(link)
         if batch:
-            self._measure(batch, header, time.perf_counter() - sent)
+            took_s = time.perf_counter() - sent
+            self._hand_out(batch, header["failed"], parted(payload, header["rows"]))
+            # Written down when those who wait have their answers.
+            self._loop.call_soon(self._measure, _rows(batch), header, took_s)
             if self.heard is not None:
                 self.heard(header)
-            self._hand_out(batch, header["failed"], parted(payload, header["rows"]))
         if self.batching.batch_interval_s:
             self._plan()
         else:
@@ -348,8 +350,7 @@ class Batcher:
                 work.fail(HandrailError(problem["code"], text, problem["mend"], field=problem["field"]))
                 return
 
-    def _measure(self, batch: Batch, header: Header, total_s: float) -> None:
-        rows = _rows(batch)
+    def _measure(self, rows: int, header: Header, total_s: float) -> None:
         self._cost.learn(rows, total_s)
         for phase, seconds in zip(PHASES, header["seconds"], strict=True):
             self._metrics.phase_s[phase].observe(seconds)

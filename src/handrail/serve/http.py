@@ -104,6 +104,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._transport = transport
+        if transport.get_extra_info("sslcontext") is None:
+            # What is written goes out in that moment, not at the end of the loop's turn: the log can wait, clients not.
+            transport.set_write_buffer_limits(high=0)
         peer = transport.get_extra_info("peername")
         self._client = str(peer[0]) if isinstance(peer, tuple) else ""
         self._shared.connections.add(self)
