@@ -211,7 +211,7 @@ def test_what_is_no_damage_is_named_and_nothing_is_set_aside(
 ) -> None:
     published(Store(home))
 
-    def fails(database: object) -> None:
+    def fails(database: object, steps: object) -> None:
         raise sqlite3.OperationalError(said)
 
     monkeypatch.setattr("handrail.store.database.migrate", fails)
@@ -234,7 +234,7 @@ def test_on_a_full_disk_a_model_can_be_removed(home: Path, monkeypatch: pytest.M
 
     with monkeypatch.context() as patched:
         patched.setattr("handrail.store.database.free_bytes", lambda home: 0)
-        patched.setattr("handrail.store.database._write_ahead", full)
+        patched.setattr("handrail.store.database.write_ahead", full)
         patched.setattr("handrail.store.remove_folder", no_space)
         with pytest.raises(HandrailError, match="the disk is full"):
             published(store)

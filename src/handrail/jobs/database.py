@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from handrail.core.errors import HandrailError
 from handrail.core.files import disk_errors
+from handrail.store.database import migrate, write_ahead
 from handrail.store.home import free_bytes, refuse_file
 
 DATABASE: Final = "jobs.db"
@@ -37,10 +37,10 @@ def opened(home: Path) -> Connection:
     with database_errors(path):
         database = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
         try:
-            _write_ahead(database)
+            write_ahead(database)
             database.execute("pragma synchronous = full")
             database.row_factory = sqlite3.Row
-            migrate(database)
+            migrate(database, MIGRATIONS)
         except BaseException:
             database.close()
             raise
@@ -78,42 +78,11 @@ def database_errors(path: Path) -> Iterator[None]:
         raise _problem(error, path) from error
 
 
-def migrate(database: Connection) -> None:
-    """Brings an older shape up to the newest, one numbered step after the other."""
-    (version,) = database.execute("pragma user_version").fetchone()
-    if version > len(MIGRATIONS):
-        problem = f"the jobs are of shape {version}; this Handrail knows {len(MIGRATIONS)}"
-        raise HandrailError("bundle", problem, "pip install --upgrade handrail")
-    while version < len(MIGRATIONS):
-        database.execute("begin immediate")
-        # Somebody else may have taken this step while we waited.
-        (version,) = database.execute("pragma user_version").fetchone()
-        if version < len(MIGRATIONS):
-            MIGRATIONS[version](database)
-            version += 1
-            database.execute(f"pragma user_version = {version}")
-        database.execute("commit")
-
-
 def _make_private(path: Path) -> None:
     """Makes the file if there is none. One that is there is not touched: to close it would take back the locks that
     other connections of this process hold on it, and then commits are lost."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_MODE))
-
-
-def _write_ahead(database: Connection) -> None:
-    """Sets the journal's mode. SQLite does not wait for others here, even where it was told to, so we do."""
-    end = time.monotonic() + WAIT_S
-    while True:
-        try:
-            database.execute("pragma journal_mode = wal")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > end:
-                raise
-            time.sleep(0.01)
-        else:
-            return
 
 
 def _path_of(database: Connection) -> Path:

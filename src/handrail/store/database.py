@@ -7,7 +7,7 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from handrail.core.errors import HandrailError
@@ -50,9 +50,9 @@ def _sound(path: Path) -> sqlite3.Connection:
     """Raises sqlite3.DatabaseError for what cannot be opened, and for damage that SQLite would meet only later."""
     database = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
     try:
-        _write_ahead(database)
+        write_ahead(database)
         database.execute("pragma synchronous = full")
-        migrate(database)
+        migrate(database, MIGRATIONS)
         _refuse_damage(database)
     except BaseException:
         database.close()
@@ -107,7 +107,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _write_ahead(database: sqlite3.Connection) -> None:
+def write_ahead(database: sqlite3.Connection) -> None:
     """Sets the journal's mode. SQLite does not wait for others here, even where it was told to, so we do."""
     end = time.monotonic() + WAIT_S
     while True:
@@ -136,18 +136,18 @@ def _problem(error: sqlite3.DatabaseError, path: Path) -> HandrailError:
     return HandrailError("environment", f"cannot use the database: {said}", mend, where=str(path))
 
 
-def migrate(database: sqlite3.Connection) -> None:
+def migrate(database: sqlite3.Connection, steps: Sequence[Callable[[sqlite3.Connection], None]]) -> None:
     """Brings an older shape up to the newest, one numbered step after the other."""
     (version,) = database.execute("pragma user_version").fetchone()
-    if version > len(MIGRATIONS):
-        problem = f"the database is of shape {version}; this Handrail knows {len(MIGRATIONS)}"
+    if version > len(steps):
+        problem = f"the database is of shape {version}; this Handrail knows {len(steps)}"
         raise HandrailError("bundle", problem, "pip install --upgrade handrail")
-    while version < len(MIGRATIONS):
+    while version < len(steps):
         database.execute("begin immediate")
         # Somebody else may have taken this step while we waited.
         (version,) = database.execute("pragma user_version").fetchone()
-        if version < len(MIGRATIONS):
-            MIGRATIONS[version](database)
+        if version < len(steps):
+            steps[version](database)
             version += 1
             database.execute(f"pragma user_version = {version}")
         database.execute("commit")
