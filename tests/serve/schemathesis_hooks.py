@@ -8,12 +8,20 @@ from typing import Any
 import schemathesis
 
 LARGEST_FLOAT32 = 3.4e38
+MOST_TOKENS, MOST_TEXTS = 50, 6
 
 
 @schemathesis.hook
 def filter_case(ctx: schemathesis.HookContext, case: schemathesis.Case) -> bool:
     refused = _explains(case) and not _is_one_row(case)
-    return not (_is_huge(case.body) or refused or _is_other_table(case))
+    return not (
+        _is_huge(case.body)
+        or refused
+        or _is_other_table(case)
+        or _is_long(case.body)
+        or _has_schema(case.body)
+        or _is_of_tokens(case.body)
+    )
 
 
 def _explains(case: Any) -> bool:
@@ -39,3 +47,27 @@ def _is_huge(value: Any) -> bool:
     if isinstance(value, str):
         return any(_is_huge(float(word)) for word in re.findall(r"\d{1,400}\.?\d*[eE]\+?\d{1,4}", value))
     return isinstance(value, int | float) and abs(value) > LARGEST_FLOAT32
+
+
+def _is_long(body: Any) -> bool:
+    """A text of 60,000 tokens is right, and is written: here there is no time for it."""
+    if isinstance(body, dict) and isinstance(body.get("n"), int | float) and body["n"] > MOST_TEXTS:
+        return True
+    counts = [body.get(name) for name in ("max_tokens", "max_completion_tokens")] if isinstance(body, dict) else []
+    return _rows(body) > MOST_TOKENS or any(isinstance(count, int | float) and count > MOST_TOKENS for count in counts)
+
+
+def _rows(body: Any) -> int:
+    rows = body.get("instances", body.get("rows")) if isinstance(body, dict) else body
+    return len(rows) if isinstance(rows, list) else 0
+
+
+def _has_schema(body: Any) -> bool:
+    """A JSON schema is an object, and not every object is one."""
+    return isinstance(body, dict) and isinstance(body.get("json_schema"), dict)
+
+
+def _is_of_tokens(body: Any) -> bool:
+    """Which numbers are tokens is known where the tokenizer is."""
+    prompt = body.get("prompt") if isinstance(body, dict) else None
+    return isinstance(prompt, list) and any(isinstance(one, int | float) for one in prompt)

@@ -16,6 +16,7 @@ from handrail.model import Model
 from handrail.serve.app import App
 from handrail.serve.openapi import openapi
 from handrail.serve.openapi_parts import STATUSES
+from tests.generation_bundles import generation_bundle
 from tests.serve.bundles import FIELDS, make_bundle
 from tests.serve.served import Ask, serving, within
 
@@ -120,6 +121,11 @@ def test_a_server_with_keys_says_so() -> None:
     assert document["paths"]["/v2/health/live"]["get"]["security"] == []
 
 
+@pytest.mark.slow
+def test_schemathesis_finds_nothing_where_texts_are_written(tmp_path: Path) -> None:
+    refuses_nothing(generation_bundle(tmp_path / "tiny"), tmp_path)
+
+
 @pytest.mark.parametrize(
     "fields",
     [
@@ -131,6 +137,10 @@ def test_a_server_with_keys_says_so() -> None:
 def test_schemathesis_finds_nothing(tmp_path: Path, fields: tuple[Field, ...]) -> None:
     folder = tmp_path / "model"
     make_bundle(folder, fields=fields)
+    refuses_nothing(folder, tmp_path)
+
+
+def refuses_nothing(folder: Path, tmp_path: Path) -> None:
     hooks = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.serve.schemathesis_hooks", "PYTHONPATH": str(ROOT)}
     with serving(folder) as served:
         command = [str(Path(sys.executable).with_name("schemathesis")), "run", "--no-color", "--seed", "1"]

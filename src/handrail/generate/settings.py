@@ -89,7 +89,7 @@ def whole(least: int, most: int) -> Callable[[object], int]:
     """A reader of whole numbers from `least` to `most`."""
 
     def read(value: object) -> int:
-        if isinstance(value, float) and value.is_integer():
+        if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
             value = int(value)  # in JSON, 2.0 is a whole number
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise ValueError(f"expected a whole number from {least:,} to {most:,}, received {shown(value)}")

@@ -13,7 +13,7 @@ from handrail.serve.processes import WRITING
 
 Json = dict[str, Any]
 BOOLEAN: Final[Json] = {"type": "boolean"}
-EVENTS: Final[Json] = {"text/event-stream": {"schema": TEXT}}
+EVENTS: Final[Json] = {"text/event-stream": {"schema": {}}}
 STREAMED: Final = "With stream: true the answer comes as server-sent events while it is written."
 
 
@@ -44,7 +44,8 @@ def _generate(name: str) -> Json:
 
 
 def _completions(names: Sequence[str]) -> Json:
-    prompt = {"anyOf": [TEXT, list_of(TEXT, minItems=1, maxItems=16)]}
+    tokens = list_of({"type": "integer", "minimum": 0}, minItems=1)
+    prompt = {"anyOf": [TEXT, list_of(TEXT, minItems=1, maxItems=16), tokens]}
     asked = _closed({"model": {**TEXT, "enum": list(names)}, "prompt": prompt}, {
         **_settings_of_openai(), "echo": _or_null(BOOLEAN),
         "logprobs": _whole(0, openai_completions.MOST_LOGPROBS),
@@ -57,8 +58,7 @@ def _completions(names: Sequence[str]) -> Json:
 def _chat(names: Sequence[str]) -> Json:
     asked = _closed({"model": {**TEXT, "enum": list(names)}, "messages": _MESSAGES}, {
         **_settings_of_openai(), "max_completion_tokens": _SETTINGS["max_tokens"], "logprobs": _or_null(BOOLEAN),
-        "response_format": {"anyOf": [{"const": {"type": kind}} for kind in ("text", "json_object")]},
-        "tools": {"type": "array", "items": _TOOL, "maxItems": 0},
+        "response_format": {"anyOf": [{"const": {"type": kind}} for kind in ("text", "json_object")] + [_NULL]},
     })  # fmt: skip
     return _openai("OpenAI: messages are answered with a message", asked, "message")
 
@@ -76,8 +76,8 @@ def _openai(summary: str, asked: Json, part: str) -> Json:
 
 def _settings_of_openai() -> Json:
     ours = {name: schema for name, schema in _SETTINGS.items() if name not in ("logprobs", "json_schema")}
-    usage = {"type": "object", "properties": {"include_usage": BOOLEAN}}
-    return {**ours, "stream": _or_null(BOOLEAN), "stream_options": usage, "user": TEXT}
+    usage = {"type": ["object", "null"], "properties": {"include_usage": _or_null(BOOLEAN)}}
+    return {**ours, "stream": _or_null(BOOLEAN), "stream_options": usage, "user": {}}
 
 
 def _closed(needed: Json, more: Json) -> Json:
@@ -99,6 +99,7 @@ def _real(least: float, most: float) -> Json:
     return {"type": ["number", "null"], "minimum": least, "maximum": most}
 
 
+_NULL: Final[Json] = {"type": "null"}
 _INTEGER: Final[Json] = {"type": "integer"}
 _STOP: Final[Json] = {"type": "string", "minLength": 1, "maxLength": bounds.MAX_STOP_CHARACTERS}
 _SETTINGS: Final[Json] = {
@@ -111,18 +112,18 @@ _SETTINGS: Final[Json] = {
     "presence_penalty": _real(*bounds.PENALTIES),
     "frequency_penalty": _real(*bounds.PENALTIES),
     "seed": _whole(*bounds.SEEDS),
-    "stop": {"anyOf": [_STOP, list_of(_STOP, maxItems=bounds.MAX_STOPS)]},
+    "stop": {"anyOf": [_STOP, list_of(_STOP, maxItems=bounds.MAX_STOPS), _NULL]},
     "logprobs": _whole(0, bounds.MAX_LOGPROBS),
     "json_schema": {
-        "const": bounds.ANY_JSON,
-        "description": "Or a JSON schema, an object, that the text is to keep to",
+        "anyOf": [{"const": bounds.ANY_JSON}, {"type": ["object", "null"]}],
+        "description": "A JSON schema that the text is to keep to",
     },
     "n": {**_whole(1, bounds.MAX_N), "description": f"With several prompts, at most {MOST_TEXTS} texts in all"},
     "ignore_end": _or_null(BOOLEAN),
 }
-_MESSAGE: Final = object_of(role={**TEXT, "enum": ["system", "user", "assistant"]}, content=TEXT)
+_MESSAGE: Final = object_of(role={**TEXT, "enum": ["system", "user", "assistant"]})
+_MESSAGE["properties"]["content"] = _or_null(TEXT)
 _MESSAGES: Final = list_of(_MESSAGE, minItems=1, maxItems=100)
-_TOOL: Final = object_of(type={"const": "function"}, function=object_of(name=TEXT))
 _COUNTS: Final = ("prompt_tokens", "completion_tokens")
 _USAGE: Final = object_of(**dict.fromkeys((*_COUNTS, "total_tokens"), _INTEGER))
 _ANSWER: Final = object_of(

@@ -12,7 +12,7 @@ import orjson
 
 from handrail.core.errors import HandrailError
 from handrail.core.field import described
-from handrail.generate.settings import ANY_JSON
+from handrail.generate.settings import ANY_JSON, settings_from
 from handrail.serve.api import Version
 from handrail.serve.formats.generation import messages_of
 from handrail.serve.formats.openai_asked import (
@@ -59,6 +59,7 @@ def wish_of(given: Json, version: Version) -> Wish:
     if tools and is_forced(choice):
         asked["json_schema"] = forced_schema(tools, choice)
     if given.get("max_completion_tokens") is not None:
+        settings_from({"max_tokens": given.get("max_tokens")})
         asked["max_tokens"] = given["max_completion_tokens"]
     settings = settings_of(asked, version.model, max_tokens=MAX_TOKENS)
     is_stream = true_or_false(given, "stream")
