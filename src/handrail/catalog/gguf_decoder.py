@@ -83,7 +83,7 @@ def gguf_decoder(path: Path) -> GgufDecoder:
         if kind not in PARTS:
             raise ValueError(f"the architecture '{kind[:40]}' is not read; read are {listed(PARTS)}")
         return _decoder(gguf, kind)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError) as error:
         said = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         mend = "give a GGUF of the Llama, Qwen2, Qwen3, GPT-2 or Gemma 3 family, or its Hugging Face folder"
         raise HandrailError("data", f"this model cannot be taken: {said[:300]}", mend, where=str(path)) from error
