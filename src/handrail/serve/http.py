@@ -6,10 +6,7 @@ import asyncio
 import re
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from email.utils import formatdate
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import unquote
 
 import httptools
@@ -17,9 +14,9 @@ import orjson
 
 from handrail.serve import limits as bounds
 from handrail.serve.exchange import JSON, Headers, Later, Request, Response
-from handrail.serve.limits import GIVEN_ONCE, Limits, Refused
-from handrail.serve.metrics import no_refusals
+from handrail.serve.limits import GIVEN_ONCE, Refused
 from handrail.serve.pouring import Pouring
+from handrail.serve.shared import Shared, sweeping
 from handrail.serve.wire import begun, written
 
 __all__ = [
@@ -35,7 +32,6 @@ __all__ = [
     "sweeping",
 ]
 SLOWEST_BYTES_PER_S: Final = 100_000
-SWEEP_S: Final = 0.25
 LINGER_S: Final = 1.0
 # One read of the event loop may bring the end of one request and the whole head of the next.
 LARGEST_READ_BYTES: Final = 2**18
@@ -45,30 +41,6 @@ LARGEST_REST_BYTES: Final = 2**16
 # What a status says of a request that was refused by its head.
 REFUSED_FOR: Final = {401: "key", 403: "origin", 404: "path", 405: "method", 421: "host", 429: "rate"}
 REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-
-
-class Application(Protocol):
-    """What a connection asks. Neither method raises."""
-
-    def __call__(self, request: Request) -> Response | Later: ...
-    def answered(self, request: Request, response: Response) -> None: ...
-
-
-@dataclass
-class Shared:
-    """What the connections of one gateway share."""
-
-    app: Application
-    limits: Limits
-    request_id: Callable[[], bytes]
-    # Looks at a request as soon as its head is there: the answer of one that is refused, before its body is read.
-    admit: Callable[[Request], Response | None] | None = None
-    refusals: dict[str, int] = field(default_factory=no_refusals)
-    connections: set[Connection] = field(default_factory=set)
-    large_bodies: int = 0
-    draining: bool = False
-    # The header `date`, made anew by the sweep instead of for each answer.
-    date: bytes = field(default_factory=lambda: formatdate(usegmt=True).encode())
 
 
 class Connection(asyncio.Protocol):
@@ -423,13 +395,3 @@ class Connection(asyncio.Protocol):
     def _release(self, large: int) -> None:
         self._large_held -= large
         self._shared.large_bodies -= large
-
-
-async def sweeping(shared: Shared) -> None:
-    """Looks after all connections, four times a second: one timer, not one for each request."""
-    while True:
-        await asyncio.sleep(SWEEP_S)
-        now = time.monotonic()
-        shared.date = formatdate(usegmt=True).encode()
-        for connection in list(shared.connections):
-            connection.sweep(now)
