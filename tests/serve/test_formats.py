@@ -45,18 +45,36 @@ ROWS = some.lists(
 )
 
 
-@given(ROWS)
-@settings(max_examples=300, deadline=None)
-def test_the_fast_way_answers_what_the_signature_answers(rows: list[Any]) -> None:
+VECTOR = Signature((Field("x", "vector", size=2),), Output("y", "label", ("a", "b")))
+NUMBERS = some.one_of(some.floats(), some.floats(-9, 9), some.integers(), some.booleans(), some.just("7"), some.none())
+VECTORS = some.lists(NUMBERS, min_size=1, max_size=3)
+VECTOR_ROWS = some.lists(
+    some.one_of(VECTORS, some.dictionaries(some.sampled_from(["x", "z"]), VECTORS), some.none()), max_size=3
+)
+
+
+def agree(signature: Signature, rows: list[Any]) -> None:
     try:
-        wanted: Any = values_of_columns(SIGNATURE, SIGNATURE.columns_of_rows(rows))
+        wanted: Any = values_of_columns(signature, signature.columns_of_rows(rows))
     except HandrailError as error:
         wanted = error.problem
     try:
-        found: Any = compiled(SIGNATURE)(rows)
+        found: Any = compiled(signature)(rows)
     except HandrailError as error:
         found = error.problem
     assert found == wanted
+
+
+@given(ROWS)
+@settings(max_examples=300, deadline=None)
+def test_the_fast_way_answers_what_the_signature_answers(rows: list[Any]) -> None:
+    agree(SIGNATURE, rows)
+
+
+@given(VECTOR_ROWS)
+@settings(max_examples=300, deadline=None)
+def test_the_fast_way_of_vectors_answers_what_the_signature_answers(rows: list[Any]) -> None:
+    agree(VECTOR, rows)
 
 
 def test_a_right_row_takes_the_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:

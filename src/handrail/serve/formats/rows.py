@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import islice
+from math import isfinite
+from struct import Struct
 from typing import Any
 
 from handrail.core.field import Field
@@ -19,7 +21,7 @@ def compiled(signature: Signature) -> Check:
     It must answer what `Signature.columns_of_rows` answers; rows it does not know at a glance are handed to that.
     """
     if signature.takes_vectors():
-        return lambda rows: values_of_columns(signature, signature.columns_of_rows(rows))
+        return _compiled_vectors(signature)
     fields = [(field.name, _quick(field), field.optional) for field in signature.inputs]
     count = len(fields)
     bare = count == 1
@@ -61,6 +63,40 @@ def compiled(signature: Signature) -> Check:
                 return values_of_columns(signature, signature.columns_of_rows([trimmed(row) for row in rows]))
             found.append(values)
         return found
+
+    return check
+
+
+def _compiled_vectors(signature: Signature) -> Check:
+    fields = [(field.name, field.size, Struct(f"<{field.size}f").pack) for field in signature.inputs]
+
+    def quickly(row: Any) -> Values | None:
+        if type(row) is list and len(fields) == 1:
+            row = {fields[0][0]: row}
+        if type(row) is not dict or len(row) != len(fields):
+            return None
+        values: Values = []
+        for name, size, pack in fields:
+            cell = row.get(name)
+            # What is not finite makes the sum so, too; whole numbers and all else are for the signature to judge.
+            if (
+                type(cell) is not list
+                or len(cell) != size
+                or set(map(type, cell)) != {float}
+                or not isfinite(sum(cell))
+            ):
+                return None
+            values.append(pack(*cell))
+        return values
+
+    def check(rows: Sequence[Any]) -> list[Values]:
+        try:
+            found = [quickly(row) for row in rows]
+        except OverflowError:  # larger than float32 holds
+            found = [None]
+        if None in found:
+            return values_of_columns(signature, signature.columns_of_rows(rows))
+        return found  # type: ignore[return-value]
 
     return check
 
