@@ -13,8 +13,8 @@ from handrail.generate.settings import Settings
 
 # A vocabulary is looked at as a table of so many rows: its columns' sums and maxima are found many at a time.
 ROWS: Final = 64
-# The nucleus of a trained model is almost always among so many; where it is not, all are counted.
-FIRST_LOOK: Final = 128
+# The nucleus of a trained model is almost always among so few, or so many; where it is not, all are counted.
+LOOKS: Final = (128, 640)
 # Below this, dividing by the temperature leaves float32's range; the likeliest token is certain anyway.
 COLDEST: Final = 1e-5
 
@@ -68,10 +68,11 @@ class Sampler:
             self._keep(None, settings.top_k)
         if settings.top_p < 1:
             total = float(self._table.sum(axis=0).sum(dtype=np.float64))
-            tokens = self._top(logits, FIRST_LOOK)
-            weights = self._weights[tokens].astype(np.float64)
-            if weights.sum() >= settings.top_p * total:
-                return _drawn(tokens, weights, total, settings, chance)
+            for count in LOOKS:
+                tokens = self._top(logits, count)
+                weights = self._weights[tokens].astype(np.float64)
+                if weights.sum() >= settings.top_p * total:
+                    return _drawn(tokens, weights, total, settings, chance)
             self._keep(self._weights, settings.top_p * total)
         if settings.min_p > 0:
             np.multiply(self._weights, self._weights >= np.float32(settings.min_p), out=self._weights)
