@@ -13,7 +13,7 @@ from handrail.serve.api import Api, Version
 from handrail.serve.encodings import is_packed, unpacked
 from handrail.serve.exchange import Later, Request, Response
 from handrail.serve.failures import count, failure, outcome_of, status_of, with_retry_after
-from handrail.serve.formats import generation, openai_chat, openai_completions
+from handrail.serve.formats import generation, native, openai_chat, openai_completions
 from handrail.serve.formats.openai_asked import chosen
 from handrail.serve.formats.packed import packed
 from handrail.serve.formats.writing import Json, Wish, object_in
@@ -40,8 +40,9 @@ def generation_routes(apis: Mapping[str, Api], limits: Limits) -> dict[str, Rout
 
     def natively(api: Api) -> Endpoint:
         def generate(request: Request) -> Later:
-            body = _plain(request, limits)
-            return ask(request, api.chosen(None, request), lambda version: generation.wish_of(body, version))
+            body, options = _plain(request, limits), native.options_of(request.query) if request.query else {}
+            version = api.chosen(options.get("version"), request)
+            return ask(request, version, lambda version: generation.wish_of(body, version))
 
         return generate
 

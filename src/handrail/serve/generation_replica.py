@@ -1,8 +1,9 @@
 """Writes texts for one model version: requests come in over a socket and join a running batch, pieces go out.
 
 The gateway starts `python -P -m handrail.serve.generation_replica FOLDER FD RENDEZVOUS ADOPTABLE_S`. That process
-looks at the bundle and forks the replicas. Each of them opens the weights itself, since threads of a runtime do not
-survive a fork; files are mapped, so their pages are shared all the same. A replica ends when its socket does.
+has the bundle answer its examples once and forks the replicas. Each of them opens the weights itself, since threads of
+a runtime do not survive a fork; files are mapped, so their pages are shared all the same. A replica ends when its
+socket does.
 """
 
 from __future__ import annotations
@@ -76,19 +77,44 @@ def run(folder: str, descriptor: str, rendezvous: str, adoptable_s: str, open_vo
     control = socket.socket(fileno=int(descriptor))
     try:
         model = load(Path(folder), threads=threads())
+        told = checked(model)
     except HandrailError as error:
+        told = {"ready": False, **error.as_dict()}
+    if not told["ready"]:
         with control, contextlib.suppress(ConnectionError):
-            control.sendall(framed({"ready": False, **error.as_dict()}))
+            control.sendall(framed(told))
         return
     # What lives now lives as long as the process: not looked at by the collector, its pages stay shared.
     gc.collect()
     gc.freeze()
-    ready = {"ready": True, "pid": os.getpid(), "name": model.name}
+    ready = {"pid": os.getpid(), **told}
     with contextlib.suppress(ConnectionError):
         fork_replicas(
             control, ready, lambda sockets: serve(lambda: open_voice(model), sockets[0]), rendezvous=rendezvous,
             adoptable_s=float(adoptable_s), output=output_of(os.environ),
         )  # fmt: skip
+
+
+def checked(model: Model) -> Header:
+    """Whether its members are whole and its examples are answered again, in words for the gateway. Done in a process of
+    its own, whose threads end with it; replicas have no need to do it once more."""
+    reads, writes = os.pipe()
+    child = os.fork()
+    if not child:
+        told: Header = {"ready": False}
+        try:
+            told = {"ready": True, **model.check()}
+        except HandrailError as error:
+            told = {"ready": False, **error.as_dict()}
+        finally:
+            os.write(writes, orjson.dumps(told))
+            os._exit(0)
+    os.close(writes)
+    with os.fdopen(reads, "rb") as pipe:
+        content = pipe.read()
+    os.waitpid(child, 0)
+    found: Header = orjson.loads(content or b'{"ready": false}')
+    return found
 
 
 def threads() -> int:
@@ -247,10 +273,11 @@ class Spoken:
 
 
 def opened(model: Model) -> Voice:
-    """The model of a bundle, with its threads, after it has answered its examples."""
-    model.check()
+    """The model of a bundle, with its threads and its pages in memory."""
+    writer = model.writer
+    writer.answer([writer.prompt_tokens("a")], Settings(max_tokens=2, temperature=0.0))
     # The decoder keeps one slot for a prompt that is being read.
-    return Spoken(model.writer, model.writer.decoder.slots - 1)
+    return Spoken(writer, writer.decoder.slots - 1)
 
 
 if __name__ == "__main__":
