@@ -26,13 +26,13 @@ from typing import Any
 
 import life
 import numpy as np
-from generation_made import SIZES, Weights, made, prompts, weight_bytes
+from generation_made import SIZES, Weights, made, prompts, read_bytes
 from tests.rig.server import started
 
 HERE = Path(__file__).resolve().parent
 PEERS = ("transformers", "llama")
 PROMPT, TOKENS, PEOPLE = 32, 64, 32
-WINDOW = 1_024
+WINDOW = 128  # llama.cpp takes the memory for it at once
 LIMIT_S = 600.0
 Row = dict[str, float]
 
@@ -144,7 +144,7 @@ def compared(systems: list[System], weights: Weights, rounds: int, *, together: 
                 found.setdefault(system.name, []).append(run(system, task_of(system, counts, runs)))
     table = {name: middle(rows) for name, rows in found.items()}
     for system in systems:
-        limit = 1e9 * max(speeds) / weight_bytes(weights.size, system.bits)
+        limit = 1e9 * max(speeds) / read_bytes(file_of(system.model), weights.size)
         row = table[system.name]
         row |= {"of_limit": row["tokens_per_s"] / limit, "limit_tokens_per_s": limit, "cold_s": row["import_s"] + row["load_s"] + row["first_s"]}  # fmt: skip
         row["file_mb"] = size_mb(system.model)
@@ -191,6 +191,11 @@ def bandwidth() -> float:
 def middle(rows: list[Row]) -> Row:
     numbers = [name for name, value in rows[0].items() if isinstance(value, int | float)]
     return {name: statistics.median(row[name] for row in rows) for name in numbers}
+
+
+def file_of(model: Path) -> Path:
+    """The file of weights: a GGUF, or the one in a folder or a bundle."""
+    return model if model.is_file() else next(model.rglob("*.safetensors"))
 
 
 def size_mb(path: Path) -> float:

@@ -148,10 +148,6 @@ def prompts(lengths: list[int], seed: int = 3) -> list[list[int]]:
     return [random.integers(1_000, VOCABULARY - 1, size=length).tolist() for length in lengths]
 
 
-def weight_bytes(size: Size, bits: int) -> float:
-    """What one token has to read at least: every matrix once, in blocks of 32 with a scale; the table as the head."""
-    scale = {8: 4, 4: 4, 32: 0}[bits] / 32
-    inner = 12 * size.layers * size.width**2
-    head = VOCABULARY * size.width
-    head_bits = 8 if bits == 4 else bits
-    return inner * (bits / 8 + scale) + head * (head_bits / 8 + scale)
+def read_bytes(weights: Path, size: Size) -> int:
+    """What one token has to read at least: a file of weights but for the table of places, of which it reads one row."""
+    return weights.stat().st_size - 4 * CONTEXT * size.width
