@@ -22,6 +22,7 @@ from handrail.core.events import Tell
 from handrail.core.files import digest_of
 
 HUB_ID: Final = re.compile(r"(?:hf:)?([A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})")
+LONGEST_NAME: Final = 255
 HUB_MARK: Final = "hf:"
 
 
@@ -60,7 +61,7 @@ def decoder_base(reference: str, cache: Path, tell: Tell) -> DecoderBase:
     Raises HandrailError ("not_found", "data", "environment") that says what can be had instead.
     """
     path = Path(reference)
-    if "\0" in reference or not reference:
+    if "\0" in reference or not 1 <= len(os.fsencode(reference)) <= 1_000 or len(path.name) > LONGEST_NAME:
         raise _unknown(reference)
     if reference in DECODERS and not path.is_dir():
         return _known(reference, cache, tell)
