@@ -105,6 +105,12 @@ class File:
             return HANDED_OVER
         return {"location": self.path.name, "offset": str(first), "length": str(array.nbytes)}
 
+    def let_go(self) -> None:
+        """Pages that were looked at here no longer count as this process's memory; the arrays stay what they are."""
+        mapped = self.content.obj
+        if isinstance(mapped, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+
 
 def open_decoder(
     shape: Shape, tensors: Mapping[str, np.ndarray], *, threads: int = 1, slots: int = 1, window: int | None = None,
@@ -139,6 +145,8 @@ def open_decoder(
     except Exception as error:
         problem = f"weights and shape do not belong together: {str(error)[:200]}"
         raise HandrailError("bundle", problem, "import or train it again") from error
+    if file is not None:
+        file.let_go()
     return Decoder(shape, session, _Arena(shape, slots, longest), pairs=_has_pairs(arrays))
 
 
