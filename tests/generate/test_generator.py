@@ -465,3 +465,38 @@ def test_five_hundred_in_a_row_leave_nothing_behind():
     assert not subject._live and not subject._inboxes and not len(subject._waiting) and not len(subject._reading)
     assert len(subject._recent) <= 1500 + 1
     assert sum(bool(len(slot.kept)) for slot in subject._slots._slots) <= 3
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_whatever_comes_and_goes_each_is_told_what_it_would_be_told_alone(seed):
+    draw = np.random.default_rng(seed)
+    slots, window = int(draw.integers(1, 8)), int(draw.integers(8, 64))
+    budget = int(draw.integers(1, slots + 1)) * -(-window // 16) * 16 * 64
+    subject = generator(
+        slots=slots, window=window, budget_bytes=budget, keep=int(draw.integers(0, 4)),
+        prefill_tokens=int(draw.integers(1, 40)),
+    )  # fmt: skip
+    beginning = draw.integers(0, 256, 30).tolist()
+    asked, pieces, cancelled = {}, defaultdict(list), set()
+    for _ in range(120):
+        if draw.random() < 0.3:
+            prompt = beginning[: int(draw.integers(0, 30))] + draw.integers(0, 3, int(draw.integers(1, 40))).tolist()
+            settings = Settings(
+                max_tokens=int(draw.integers(1, 40)), n=int(draw.integers(1, 3)), seed=int(draw.integers(9)),
+                ignore_end=bool(draw.integers(2)),
+            )  # fmt: skip
+            asked[subject.submit(prompt, settings, client=str(draw.integers(3)))] = prompt, settings
+        if asked and draw.random() < 0.1:
+            cancelled.add(request := int(draw.choice(list(asked))))
+            subject.cancel(request)
+        for piece in subject.step():
+            pieces[piece.id, piece.index].append(piece)
+        assert subject.state()["kv_bytes_used"] <= budget
+    for key, some in drained(subject).items():
+        pieces[key] += some
+    for request, (prompt, settings) in asked.items():
+        lone = alone(prompt, settings, window=window)
+        for index in range(settings.n):
+            tokens = tuple(token for piece in pieces[request, index] for token in piece.tokens)
+            assert lone[index].tokens[: len(tokens)] == tokens
+            assert pieces[request, index][-1].finish == lone[index].finish or request in cancelled

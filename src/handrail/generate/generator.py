@@ -26,7 +26,6 @@ from handrail.runtimes.decoder.session import Decoder
 
 MAX_WAITING: Final = 4096
 MAX_PROMPT_TOKENS: Final = 2**20
-MOST_BUDGET_BYTES: Final = 2**30
 RATE_S: Final = 10.0
 AHEAD: Final = 2
 
@@ -34,7 +33,8 @@ AHEAD: Final = 2
 class Generator:
     """Continues prompts on a decoder, one fewer at once than it has slots; calls from several threads take turns.
 
-    `budget_bytes` is how much memory keys and values may take (None: as much as the slots can hold, at most 1 GiB).
+    `budget_bytes` is how much memory keys and values may take (None: as much as the slots can hold, at most 1 GiB, but
+    at least one whole window).
     `prefill_tokens` is how many tokens of prompts are read between two steps of those that run. `keep` is how many
     ended continuations stay in memory for prompts that begin alike.
     """
@@ -50,10 +50,7 @@ class Generator:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._decoder, self._tokenizer, self._clock = decoder, tokenizer, clock
-        whole = decoder.slots * decoder.window * decoder.token_bytes
-        one = decoder.window * decoder.token_bytes
-        budget = max(min(whole, MOST_BUDGET_BYTES), one) if budget_bytes is None else budget_bytes
-        self._slots = Slots(decoder, budget_bytes=budget, keep=keep)
+        self._slots = Slots(decoder, budget_bytes=budget_bytes, keep=keep)
         self._waiting: Waiting[Continuation] = Waiting()
         self._reading = Reading(decoder, self._slots, prefill_tokens)
         self._sampler = Sampler(decoder.shape.vocabulary)

@@ -15,6 +15,7 @@ PAGE_TOKENS: Final = 16
 # Copying fewer tokens than this is not worth the search.
 LEAST_SHARED: Final = 4
 LEAST_KEPT: Final = 32
+USUAL_BYTES: Final = 2**30
 NOTHING: Final = np.zeros(0, np.int64)
 
 
@@ -54,12 +55,14 @@ class Slot:
 class Slots:
     """The decoder's slots. The first `rows` hold the running continuations, without a gap."""
 
-    def __init__(self, decoder: Decoder, *, budget_bytes: int, keep: int) -> None:
+    def __init__(self, decoder: Decoder, *, budget_bytes: int | None, keep: int) -> None:
         self._decoder = decoder
         self._slots = [Slot() for _ in range(decoder.slots)]
         self._keep = keep
         self._turn = 0
-        self.budget_bytes = budget_bytes
+        window = self.bytes_for(decoder.window)
+        usual = max(window, min(decoder.slots * window, USUAL_BYTES))
+        self.budget_bytes = usual if budget_bytes is None else budget_bytes
         self.rows = 0
         # One slot is left for whoever must make way.
         self.most = max(1, decoder.slots - 1)
