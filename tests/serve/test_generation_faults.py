@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -15,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from handrail.model import load
+from handrail.serve.generation_replica import checked
 from tests.generation_bundles import generation_bundle
 from tests.serve.served import Served, is_up, serving, until
 
@@ -182,3 +185,17 @@ def test_what_a_killed_gateway_leaves_behind_is_taken_over(bundle: Path) -> None
         assert second.forkservers() == []
         second.stop()
     until(lambda: not is_up(holder))
+
+
+def test_a_bundle_whose_weights_are_damaged_never_serves(bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(bundle, folder)
+    weights = folder / "weights/decoder.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.chmod(0o600)
+    weights.write_bytes(content)
+    told = checked(load(folder))
+    assert told["ready"] is False
+    assert "checksum mismatch" in told["error"]["message"]
+    assert checked(load(bundle))["ready"] is True
