@@ -102,8 +102,6 @@ def _write_lines(model: Model, file: str, settings: dict[str, Any], *, include_p
     from handrail.faces.cli.summarize import text_in
 
     prompts = [line for line in text_in(file).splitlines() if line.strip()]
-    if not prompts:
-        raise HandrailError("data", "no prompts: every line is empty", "write one a line", where=file)
     for start in range(0, len(prompts), TOGETHER):
         some = prompts[start : start + TOGETHER]
         for prompt, answers in zip(some, model.predict(some, **settings), strict=True):
