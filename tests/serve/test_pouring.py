@@ -92,6 +92,8 @@ def connected(act: Callable[[Client], Awaitable[None]], **limits: float) -> None
         server = await asyncio.get_running_loop().create_server(lambda: Connection(shared), "127.0.0.1", 0)
         swept = asyncio.create_task(sweeping(shared))
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        while not shared.connections:
+            await asyncio.sleep(0)
         try:
             await asyncio.wait_for(act(Client(app, shared, reader, writer)), 10)
         finally:
@@ -169,6 +171,18 @@ def test_a_client_that_leaves_is_noticed_at_once() -> None:
         await client.app.answered_one.wait()
         assert client.app.told == [(200, 3)]
         assert client.shared.connections == set()
+
+    connected(act)
+
+
+def test_a_client_that_leaves_just_before_the_first_piece_leaves_nothing_behind() -> None:
+    async def act(client: Client) -> None:
+        (connection,) = client.shared.connections
+        connection.data_received(GET.replace(b"/words", b"/later"))  # type: ignore[attr-defined]
+        await asyncio.sleep(0)  # now it is there, and not yet told
+        connection.connection_lost(None)  # type: ignore[attr-defined]
+        await client.app.words.closed.wait()
+        assert client.app.words.asked == 0
 
     connected(act)
 

@@ -264,6 +264,8 @@ class Connection(asyncio.Protocol):
         response = self._later.finish(future)
         self._later = None
         if self._ending or self._current is None:
+            if response.pieces is not None:
+                response.pieces.close()
             return
         self._respond(response)
         self._go_on()
