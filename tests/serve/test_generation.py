@@ -18,6 +18,7 @@ import pytest
 
 from handrail.faces.cli import top
 from handrail.faces.cli.writing_client import writing_client, writing_curl_line
+from handrail.serve.keys import add_key, rate_from
 from tests.generation_bundles import generation_bundle
 from tests.serve.served import Served, serving
 
@@ -227,7 +228,22 @@ def test_the_client_is_told_what_is_off(client: openai.OpenAI, error: type[Excep
             client.completions.create(**{"model": "tiny", "prompt": "a", "max_tokens": 3, **asked}, stream=stream)
 
 
-def test_the_key_that_is_missing_is_missed_by_its_class(server: Served, client: openai.OpenAI) -> None:
+def test_a_key_is_asked_for_and_its_rate_kept(tmp_path: Path) -> None:
+    key = add_key(tmp_path / "keys.json", "me", rate_from("2/m"))
+    with serving(generation_bundle(tmp_path / "tiny"), keys=str(tmp_path / "keys.json")) as served:
+        url = f"http://127.0.0.1:{served.port}/v1"
+        stranger = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
+        with stranger, pytest.raises(openai.AuthenticationError):
+            stranger.completions.create(model="tiny", prompt="a")
+        with openai.OpenAI(base_url=url, api_key=key, max_retries=0) as client:
+            for _ in range(2):
+                client.completions.create(model="tiny", prompt="a", max_tokens=2)
+            with pytest.raises(openai.RateLimitError) as refused:
+                client.completions.create(model="tiny", prompt="a", max_tokens=2, stream=True)
+            assert int(refused.value.response.headers["retry-after"]) >= 1
+
+
+def test_what_is_no_object_or_no_message_is_refused(server: Served, client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="expected an object"):
         client.post("/completions", body=[], cast_to=object)
     with pytest.raises(openai.UnprocessableEntityError, match="only text is read"):
