@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from handrail.core.bundle import MODEL_NAME
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.events import Tell, Warned
+from handrail.core.processors import processors
 from handrail.core.registry import TASKS, task_part
 from handrail.core.values import to_seconds
 from handrail.data.look import Look
@@ -137,7 +137,7 @@ def plan_lines(look: Look, plan: Plan) -> tuple[tuple[str, str], ...]:
 
 def machine() -> Machine:
     """The cores this process may use and the memory that is free now."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = processors()
     return Machine(cores, free_memory_bytes())
 
 

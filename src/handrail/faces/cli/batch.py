@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handrail.core.errors import HandrailError
+from handrail.core.processors import processors
 from handrail.faces.cli.options import once, opened, seconds, shared, whole, writable
 from handrail.faces.cli.printing import counted, put, put_json, put_table
 
@@ -83,8 +84,7 @@ def command(
 
 def default_workers() -> int:
     """One for each core that we may use, within reason: each holds the model."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_WORKERS, cores)
+    return min(MOST_WORKERS, processors())
 
 
 def target_of(name: str) -> Target:
