@@ -10,9 +10,11 @@ import pytest
 
 from handrail.core.sockets import is_free
 from handrail.deploy.file import read_any
+from handrail.store import Store
 from handrail.store.home import default_home
 from tests.docs.conftest import GUIDES
 from tests.docs.walks import ROOT, Walk, blocks_in
+from tests.generation_bundles import generation_bundle
 
 ARTICLE = "A version is never replaced. To go back, name the one before. It is served at once. Nothing is lost by it.\n"
 
@@ -44,6 +46,17 @@ def test_texts_are_read_as_the_guide_says(tmp_path: Path, monkeypatch: pytest.Mo
         (walk.folder / name).write_text(text, encoding="utf-8")
     walk.follow(GUIDES["texts"])
     assert (walk.folder / "titles.npy").is_file()
+
+
+def test_texts_are_written_as_the_guide_says(tmp_path: Path) -> None:
+    """By a small model under the name of the guide's."""
+    walk = Walk(tmp_path / "home", 8080, tmp_path)
+    store = Store(walk.home)
+    with store.draft() as draft:
+        generation_bundle(draft, name="smollm2")
+        store.publish(draft, "smollm2")
+    walk.follow(GUIDES["writing"])
+    assert len((walk.folder / "answers.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(

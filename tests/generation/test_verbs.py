@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from handrail.faces.cli.printing import safe
+from handrail.faces.cli.writing import Lines
 from handrail.generate.pieces import Piece
 from handrail.store import Store
 from tests.catalog.test_decoders import folder
@@ -221,3 +222,14 @@ def test_a_text_measured_and_a_bundle_are_json_too(cli: Cli, tmp_path: Path) -> 
     found = json.loads(cli("evaluate", "tiny", str(tmp_path / "text.txt"), "--json").out)
     assert found["bits_per_byte"] > 0 and found["model"] == "tiny@1"
     assert json.loads(cli("predict", "tiny", "The", "--json").out)["answers"][0]["text"]
+
+
+def test_lines_break_between_words_whatever_the_pieces_are() -> None:
+    text = "The quick brown fox jumps\nover the lazy dog and runs away " + "日本語" * 30
+    for size in (1, 3, 100):
+        lines = Lines(20)
+        shown = "".join(lines.feed(text[start : start + size]) for start in range(0, len(text), size)) + lines.flush()
+        assert "".join(shown.split()) == "".join(text.split())
+        assert all(len(line.rstrip()) <= 20 for line in shown.split("日")[0].splitlines())
+        assert "quick brown fox \njumps\nover" in shown
+    assert Lines(0).feed("a b") == "a b"

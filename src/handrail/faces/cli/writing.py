@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,7 +12,7 @@ import click
 
 from handrail.core.errors import HandrailError, clipped, listed
 from handrail.faces.cli.options import Reader, once, opened, opened_store, whole
-from handrail.faces.cli.printing import counted, safe, say
+from handrail.faces.cli.printing import columns_of, counted, safe, say
 
 if TYPE_CHECKING:
     from handrail.generate.pieces import Piece
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 NUMBER = re.compile(r"-?(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})", re.ASCII)
+# Scripts without blanks are broken anywhere.
+LONGEST_WORD = 30
 FINISHES = {
     "stop": "ended by itself",
     "length": "stopped at --max-tokens",
@@ -90,19 +93,50 @@ def write_pieces(pieces: Iterator[Piece]) -> tuple[str, Piece | None]:
     """
     parts: list[str] = []
     last = None
+    lines = Lines(shutil.get_terminal_size().columns - 1 if sys.stdout.isatty() else 0)
     try:
         for piece in pieces:
             if piece.problem is not None:
                 raise piece.problem
             parts.append(piece.text)
-            sys.stdout.write(safe(piece.text))
+            sys.stdout.write(lines.feed(safe(piece.text)))
             sys.stdout.flush()
             last = piece
     except KeyboardInterrupt:
         last = None
     finally:
         pieces.close()  # type: ignore[attr-defined]
+        sys.stdout.write(lines.flush())
     return "".join(parts), last
+
+
+class Lines:
+    """Breaks text that comes in pieces between words, before the terminal would break it within one; 0 columns never
+    does. The word that is being written is kept back until it is whole."""
+
+    def __init__(self, width: int) -> None:
+        self._width, self._column, self._word = width, 0, ""
+
+    def feed(self, text: str) -> str:
+        """What may be shown now."""
+        if not self._width:
+            return text
+        found = []
+        for char in text:
+            if char.isspace() or len(self._word) >= LONGEST_WORD:
+                found += [self.flush(), char]
+                self._column = 0 if char == "\n" else self._column + columns_of(char)
+            else:
+                self._word += char
+        return "".join(found)
+
+    def flush(self) -> str:
+        """The word that was kept back, on a line of its own where this one has no room."""
+        word, size = self._word, columns_of(self._word)
+        breaks = 0 < self._width < self._column + size
+        self._column = size if breaks else self._column + size
+        self._word = ""
+        return "\n" + word if breaks and word else word
 
 
 def say_end(last: Piece | None) -> None:
