@@ -13,8 +13,10 @@ from handrail.generate.settings import Settings
 
 # A vocabulary is looked at as a table of so many rows: its columns' sums and maxima are found many at a time.
 ROWS: Final = 64
-# The nucleus of a trained model is almost always among so few, or so many; where it is not, all are counted.
-LOOKS: Final = (128, 640)
+# A trained model's nucleus is almost always among the tokens that weigh so much beside the likeliest one, and these are
+# few; where it is not, all are counted.
+FLOORS: Final = (np.float32(1 / 64), np.float32(1 / 4096))
+FEW: Final = 2048
 # Below this, dividing by the temperature leaves float32's range; the likeliest token is certain anyway.
 COLDEST: Final = 1e-5
 
@@ -68,11 +70,12 @@ class Sampler:
             self._keep(None, settings.top_k)
         if settings.top_p < 1:
             total = float(self._table.sum(axis=0).sum(dtype=np.float64))
-            for count in LOOKS:
-                tokens = self._top(logits, count)
+            for floor in FLOORS:
+                tokens = np.flatnonzero(self._weights >= floor)
                 weights = self._weights[tokens].astype(np.float64)
-                if weights.sum() >= settings.top_p * total:
-                    return _drawn(tokens, weights, total, settings, chance)
+                if len(tokens) <= FEW and weights.sum() >= settings.top_p * total:
+                    order = np.argsort(-weights, kind="stable")
+                    return _drawn(tokens[order], weights[order], total, settings, chance)
             self._keep(self._weights, settings.top_p * total)
         if settings.min_p > 0:
             np.multiply(self._weights, self._weights >= np.float32(settings.min_p), out=self._weights)
