@@ -158,12 +158,13 @@ def _left_behind(here: Store) -> Lines:
 
 def _bases(home: Path) -> Lines:
     try:
-        from handrail.catalog.entries import ENTRIES
-        from handrail.catalog.fetch import is_cached
+        from handrail.catalog.entries import DECODERS, ENTRIES
+        from handrail.catalog.fetch import has_decoder, is_cached
     except ImportError:
         return []
     said = {True: ("✓", "at hand"), False: ("–", "fetched when first needed")}
     at_hand = {name: said[is_cached(name, home / "bases")] for name in ENTRIES}
+    at_hand |= {name: said[has_decoder(entry, home / "bases")] for name, entry in DECODERS.items()}
     return [(mark, f"base {name}", text) for name, (mark, text) in at_hand.items()]
 
 
