@@ -8,8 +8,9 @@ import time
 import pytest
 
 from handrail.core.errors import HandrailError
-from handrail.encode.chat import FUEL, Chat, tool_calls
+from handrail.encode.chat import FUEL, Chat
 from handrail.encode.tokens import tokenizer_from
+from handrail.encode.tool_calls import tool_calls
 from tests.encode.tokenizers_made import byte_level
 
 NAMES = {"bos_token": "<s>", "eos_token": "</s>"}

@@ -111,44 +111,6 @@ class Chat:
         return environment
 
 
-def tool_calls(text: str) -> tuple[str, list[dict[str, Any]]]:
-    """The words of an answer and the tools that it calls: [{"name": …, "arguments": {…}}].
-
-    Read are <tool_call>{…}</tool_call> of Qwen, SmolLM2 and Hermes, and answers that are nothing but JSON: Llama's
-    {"name": …, "parameters": {…}}, one or several with semicolons between, and Mistral's list.
-    """
-    if "<tool_call>" in text:
-        calls = [call for part in re.findall(r"<tool_call>(.*?)(?:</tool_call>|\Z)", text, re.DOTALL)
-                 for call in _calls(part)]  # fmt: skip
-        said = re.sub(r"<tool_call>.*?(?:</tool_call>|\Z)", "", text, flags=re.DOTALL).strip()
-        return (said, calls) if calls else (text, [])
-    bare = text.strip().removeprefix("[TOOL_CALLS]").removeprefix("<|python_tag|>")
-    calls = _calls(bare)
-    return ("", calls) if calls else (text, [])
-
-
-def _calls(text: str) -> list[dict[str, Any]]:
-    """The calls in a text that is JSON and nothing else; none where it is anything but calls."""
-    found, decoder = [], json.JSONDecoder()
-    rest = text.strip()
-    while rest:
-        try:
-            value, end = decoder.raw_decode(rest)
-        except (ValueError, RecursionError):
-            return []
-        found += value if isinstance(value, list) else [value]
-        rest = rest[end:].lstrip("; \r\n\t")
-    calls = [_call(value) for value in found]
-    return [call for call in calls if call] if all(calls) else []
-
-
-def _call(value: Any) -> dict[str, Any] | None:
-    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-        return None
-    given = value.get("arguments", value.get("parameters"))
-    return {"name": value["name"], "arguments": given} if isinstance(given, dict) else None
-
-
 def _messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Messages as templates expect them: contents are texts, arguments of calls are objects."""
     if not isinstance(messages, list | tuple) or not 1 <= len(messages) <= MOST_MESSAGES:

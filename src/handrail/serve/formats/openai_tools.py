@@ -10,7 +10,7 @@ import orjson
 
 from handrail.core.errors import HandrailError, listed
 from handrail.core.field import described
-from handrail.encode.chat import tool_calls
+from handrail.encode.tool_calls import tool_calls
 from handrail.serve.formats.writing import Json
 
 MARK: Final = "<tool_call>"

@@ -15,8 +15,9 @@ from handrail.catalog.safetensors import read_safetensors
 from handrail.core.bundle import Bundle, damaged
 from handrail.core.errors import HandrailError
 from handrail.core.mapping import Mapped
-from handrail.encode.chat import Chat, tool_calls
+from handrail.encode.chat import Chat
 from handrail.encode.tokens import Tokenizer, tokenizer_from
+from handrail.encode.tool_calls import tool_calls
 from handrail.generate.generator import Generator
 from handrail.generate.pieces import Answered, Piece
 from handrail.generate.settings import Settings, settings_from
