@@ -31,7 +31,8 @@ class Mapped:
             status = os.fstat(self._file)
             if not stat.S_ISREG(status.st_mode) or status.st_size != size or not size:
                 raise self._damaged("it is no file of the listed size")
-            self.content = memoryview(mmap.mmap(self._file, size, access=mmap.ACCESS_READ))
+            self._map = mmap.mmap(self._file, size, access=mmap.ACCESS_READ)
+            self.content = memoryview(self._map)
         except BaseException:
             os.close(self._file)
             raise
@@ -43,6 +44,11 @@ class Mapped:
         self._thread.join()
         if self._found != self._digest:
             raise self._damaged(f"checksum mismatch in {self.path.name}")
+
+    def rest(self) -> None:
+        """What was looked at counts as this process's memory no longer; whatever looks again is given it again."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)
 
     def _hash(self) -> None:
         """Read into a buffer, not through the mapping, whose pages would count as this process's memory."""

