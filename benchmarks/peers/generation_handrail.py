@@ -29,7 +29,6 @@ def main() -> None:
     stream(writer, task["prompts"][0], 1)
     found = {"import_s": IMPORTED - BEGUN, "load_s": loaded - begun, "first_s": time.perf_counter() - loaded}
     found |= alone(task, lambda prompt: stream(writer, prompt, task["tokens"]))
-    found["alone_mb"] = peak_mb()
     if task["together"] or task.get("static"):
         most = max([*task["together"], len(task.get("static", []))])
         del writer, model

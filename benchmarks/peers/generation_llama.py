@@ -22,7 +22,6 @@ def main() -> None:
     complete(server, task["prompts"][0], 1)
     found = {"import_s": IMPORTED - BEGUN, "load_s": loaded - IMPORTED, "first_s": time.perf_counter() - loaded}
     found |= alone(task, lambda prompt: complete(server, prompt, task["tokens"]))
-    found["alone_mb"] = peak_mb()
     for count in task["together"]:
         with ThreadPoolExecutor(count) as pool:
             begun = time.perf_counter()

@@ -34,7 +34,6 @@ def main() -> None:
     generate(model, task["prompts"][:1], 1)
     found = {"import_s": IMPORTED - BEGUN, "load_s": loaded - IMPORTED, "first_s": time.perf_counter() - loaded}
     found |= alone(task, lambda prompt: one(model, prompt, task["tokens"]))
-    found["alone_mb"] = peak_mb()
     for count in task["together"]:
         begun = time.perf_counter()
         generate(model, task["prompts"][:count], task["tokens"])
