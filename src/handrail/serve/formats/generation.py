@@ -36,7 +36,7 @@ def wish_of(body: bytes, version: Version) -> Wish:
     settings = settings_of({name: given[name] for name in READERS if name in given}, version.model)
     alone = "prompts" not in given and settings.n == 1
     writer = Native(settings.seed, settings.n, alone=alone)
-    return Wish(asked_of(prompts, settings), true_or_false(given, "stream"), writer)
+    return Wish(asked_of(prompts, settings, version.model), true_or_false(given, "stream"), writer)
 
 
 class Native:

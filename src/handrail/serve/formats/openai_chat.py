@@ -64,7 +64,7 @@ def wish_of(given: Json, version: Version) -> Wish:
     settings = settings_of(asked, version.model, max_tokens=MAX_TOKENS)
     is_stream = true_or_false(given, "stream")
     writer = Chat(version, settings.n, calls=bool(tools), streams=is_stream, usage=includes_usage(given))
-    return Wish(asked_of([prompt], settings), is_stream, writer)
+    return Wish(asked_of([prompt], settings, version.model), is_stream, writer)
 
 
 class Chat:

@@ -50,7 +50,7 @@ def wish_of(given: Json, version: Version) -> Wish:
     settings = settings_of({**same_settings(given), "logprobs": wanted}, version.model, max_tokens=MAX_TOKENS)
     echoes = [prompt.get("text") for prompt in prompts] if _echoes(given, prompts, wanted) else None
     writer = Completions(version, settings.n, echoes, usage=includes_usage(given))
-    return Wish(asked_of(prompts, settings), true_or_false(given, "stream"), writer)
+    return Wish(asked_of(prompts, settings, version.model), true_or_false(given, "stream"), writer)
 
 
 class Completions:

@@ -20,6 +20,9 @@ from handrail.serve.talks import Asked, Said
 
 # Continuations of one request.
 MOST_TEXTS: Final = 128
+# A prompt is cut into tokens between two steps of all the others: some hundredths of a second for so many characters.
+LONGEST_PROMPT: Final = 2**18
+CHARACTERS_FOR_A_TOKEN: Final = 16
 # A seed that every language's numbers hold.
 SEED_BITS: Final = 53
 Json = dict[str, Any]
@@ -85,8 +88,10 @@ def own_settings(model: Model) -> Settings:
     return _own(orjson.dumps(model.manifest.encode.get("defaults", {})))
 
 
-def asked_of(prompts: Sequence[Json], settings: Settings) -> tuple[Asked, ...]:
-    """Every continuation of every prompt by itself. Raises HandrailError for too many."""
+def asked_of(prompts: Sequence[Json], settings: Settings, model: Model) -> tuple[Asked, ...]:
+    """Every continuation of every prompt by itself. Raises HandrailError for too many, or too long a prompt."""
+    for prompt in prompts:
+        _refuse_endless(prompt, int(model.manifest.encode.get("window", 0)))
     if len(prompts) * settings.n > MOST_TEXTS:
         problem = f"{len(prompts):,} prompts with {settings.n} texts each: at most {MOST_TEXTS} texts are written"
         raise HandrailError("too_large", problem, "send fewer at a time", field="n")
@@ -96,7 +101,19 @@ def asked_of(prompts: Sequence[Json], settings: Settings) -> tuple[Asked, ...]:
 
 def prompted(row: Sequence[Any], model: Model) -> Asked:
     """A row of `predict`: one prompt, with the model's own settings."""
-    return asked_of([{"text": row[0] or ""}], replace(settings_of({}, model), n=1))[0]
+    return asked_of([{"text": row[0] or ""}], replace(settings_of({}, model), n=1), model)[0]
+
+
+def _refuse_endless(prompt: Json, window: int) -> None:
+    """Raises HandrailError for a prompt that would hold up all others while it is cut into tokens. One that is only
+    longer than the window is read, and its beginning forgotten."""
+    text = prompt.get("text")
+    size = len(text) if text is not None else len(orjson.dumps(prompt))
+    most = max(LONGEST_PROMPT, CHARACTERS_FOR_A_TOKEN * window)
+    if size > most:
+        mend = f"give at most {most:,}; the model sees the last {window:,} tokens"
+        field = "messages" if "messages" in prompt else "prompt"
+        raise HandrailError("too_large", f"a prompt of {size:,} characters", mend, field=field)
 
 
 def event(value: object) -> bytes:
