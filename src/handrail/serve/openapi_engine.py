@@ -33,6 +33,13 @@ def code_described(name: str) -> About:
     return {"GET": operation("What this API is", name, json_of(told), statuses=NAMING), **code_asked(name)}
 
 
+def also_asked(name: str) -> About:
+    """A model that is asked at its name."""
+    asked = operation(f"The same as /{name}/predict: Cortex's clients ask here", name, ANYTHING, statuses=PREDICTING,
+                      requestBody=body_of(ANYTHING))  # fmt: skip
+    return {"POST": asked}
+
+
 def shared_out(name: str) -> About:
     """An API that hands requests to others."""
     told = object_of(name=TEXT, kind=TEXT, apis=list_of(ANY))

@@ -28,7 +28,7 @@ from handrail.serve.http import Later, Request, Response
 from handrail.serve.jobs import JobApi, job_routes
 from handrail.serve.later import is_for_later, later
 from handrail.serve.limits import Limits
-from handrail.serve.openapi_engine import code_asked, shared_out
+from handrail.serve.openapi_engine import also_asked, code_asked, shared_out
 from handrail.serve.routes import Endpoint, Route
 from handrail.serve.user_metrics import UserMetrics
 from handrail.serve.watching import Watcher, prometheus, saw_reply, watching_routes
@@ -186,7 +186,8 @@ def _asked(app: App, name: str, request: Request) -> Response | Later:
 
 def _also_posting(app: App, name: str) -> Route:
     described = app.described(name)
-    return Route("caller", {"GET": described, "POST": lambda request: _asked(app, name, request)})
+    asked = {"GET": described, "POST": lambda request: _asked(app, name, request)}
+    return Route("caller", asked, about=also_asked(name))
 
 
 def _describing(running: Running) -> Endpoint:
