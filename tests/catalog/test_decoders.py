@@ -23,6 +23,7 @@ from handrail.catalog.entries import SMOLLM2
 from handrail.catalog.safetensors_writing import write_safetensors
 from handrail.core.errors import HandrailError
 from handrail.core.events import Event, quiet
+from handrail.encode.tokens import tokenizer_from
 from tests.encode.tokenizers_made import byte_level
 from tests.generation_bundles import CONFIG, TEMPLATE, llama_tensors
 
@@ -98,6 +99,23 @@ def test_what_stands_before_every_text_is_found(tmp_path: Path) -> None:
     found = decoder_base(str(done), tmp_path, quiet).special
     assert found["adds_begin"] is True and found["begin"] == 1
     assert decoder_base(str(folder(tmp_path / "not")), tmp_path, quiet).special["adds_begin"] is False
+
+
+def test_the_two_files_of_old_gpt_2_folders_are_a_tokenizer(tmp_path: Path) -> None:
+    file = json.loads(byte_level())
+    merges = "#version: 0.2\n" + "\n".join(" ".join(pair) for pair in file["model"]["merges"]) + "\n"
+    vocabulary = {**file["model"]["vocab"], "<|endoftext|>": 320}
+    old = {
+        "tokenizer.json": None,
+        "vocab.json": vocabulary,
+        "merges.txt": merges.encode(),
+        "tokenizer_config.json": None,
+    }
+    config = {**CONFIG, "model_type": "gpt2", "eos_token_id": 320}
+    found = decoder_base(str(folder(tmp_path / "old", **{**old, "config.json": config})), tmp_path, quiet)
+    new, known = tokenizer_from(found.tokenizer_json, found.special), tokenizer_from(byte_level(), {})
+    assert new.encode("The ship, who 日本") == known.encode("The ship, who 日本")
+    assert 320 in found.special["ends"] and found.special["begin"] == 320
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

@@ -199,6 +199,20 @@ def test_a_folder_is_imported_and_said_to_be_what_it_is(
     assert "bits per byte" in cli("evaluate", "my-model", str(tmp_path / "text.txt")).out
 
 
+def test_another_chat_template_is_taken_where_it_works(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    monkeypatch.setenv("HANDRAIL_HOME", str(tmp_path / "home"))
+    template, source = tmp_path / "t.jinja", str(folder(tmp_path / "m"))
+    for faulty in ("{% for %}", "{% for i in range(99999) %}{% for j in range(99999) %}x{% endfor %}{% endfor %}"):
+        template.write_text(faulty)
+        done = cli("import", source, "--chat-template", str(template))
+        assert done.status == 4 and "chat template" in done.err
+    template.write_text("{% for m in messages %}[{{ m.content }}]{% endfor %}")
+    assert cli("import", source, "--chat-template", str(template), "--bits", "32").status == 0
+    assert cli("chat", "m", "--max-tokens", "2", stdin=b"Hello\n").status == 0
+
+
 @pytest.mark.parametrize("words", [["--bits", "16"], ["--window", "1"], ["--name", "../x"]])
 def test_options_of_an_import_that_are_off_are_usage(cli: Cli, tmp_path: Path, words: list[str]) -> None:  # noqa: F811
     done = cli("import", str(folder(tmp_path / "m")), *words)

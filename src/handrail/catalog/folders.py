@@ -58,7 +58,7 @@ def read_folder(path: Path) -> Folder:
         if twice := tensors.keys() & found.keys():
             raise _off(path, f"two files hold the tensor {min(twice)[:80]}")
         tensors |= dict.fromkeys(found, found)
-    tokenizer = _tokenizer(path)
+    tokenizer = _tokenizer(path, str(config.get("model_type")))
     said, wanted = _json(path, "tokenizer_config.json"), _json(path, "generation_config.json")
     template = _template(path, said)
     return Folder(
@@ -141,13 +141,31 @@ def _mapped(file: Path) -> memoryview:
             raise _off(file.parent, f"{file.name} cannot be read: {error}") from error
 
 
-def _tokenizer(path: Path) -> bytes:
+def _tokenizer(path: Path, kind: str) -> bytes:
     file = path / "tokenizer.json"
+    if not file.is_file() and kind == "gpt2" and (path / "merges.txt").is_file():
+        return _of_pairs(path)
     if not file.is_file():
         mend = ("write one: python -c \"from transformers import AutoTokenizer as T; "
                 "T.from_pretrained('FOLDER').save_pretrained('FOLDER')\"")  # fmt: skip
         raise _off(path, "there is no tokenizer.json in it", mend)
     return _read(file, MAX_TOKENIZER_BYTES)
+
+
+def _of_pairs(path: Path) -> bytes:
+    """A tokenizer.json of the two files that GPT-2's folders had before there was one."""
+    vocabulary = _json(path, "vocab.json", needed=True, most=MAX_TOKENIZER_BYTES)
+    lines = _read(path / "merges.txt", MAX_TOKENIZER_BYTES).decode("utf-8", "replace").split("\n")
+    merges = [line for line in lines if line.count(" ") == 1 and not line.startswith("#version")]
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    marks = [
+        {"id": number, "content": name, "special": True, "normalized": False}
+        for name, number in vocabulary.items()
+        if name == BETWEEN
+    ]
+    model = {"type": "BPE", "vocab": vocabulary, "merges": merges}
+    whole = {"version": "1.0", "added_tokens": marks, "pre_tokenizer": level, "decoder": level, "model": model}
+    return json.dumps(whole).encode()
 
 
 def _template(path: Path, said: Mapping[str, Any]) -> str | None:

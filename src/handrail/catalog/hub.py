@@ -11,7 +11,7 @@ from handrail.core.errors import HandrailError
 from handrail.core.events import Said, Tell
 
 # What a model is made of; code, pickled weights and other formats stay where they are, and so do subfolders.
-WANTED = ["*.json", "*.safetensors", "*.jinja", "README.md"]
+WANTED = ["*.json", "*.safetensors", "*.jinja", "merges.txt", "README.md"]
 LEFT = ["*/*"]
 
 

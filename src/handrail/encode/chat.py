@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -44,6 +45,7 @@ class Chat:
         self.stop = PLAIN_STOPS if template is None else ()
         self._template = PLAIN if template is None else template
         self._names = dict(names or {})
+        self._lock = threading.Lock()
         if len(self._template) > MAX_TEMPLATE:
             raise _faulty(f"it is longer than {MAX_TEMPLATE:,} characters")
         if FORMAT.search(self._template):
@@ -65,11 +67,13 @@ class Chat:
         """
         given = {"messages": _messages(messages), "tools": list(tools) if tools else None}
         fuel = FUEL + FUEL_PER_CHARACTER * len(json.dumps(given, default=str))
-        self._environment.fuel = fuel
+        environment = self._environment
         try:
-            return self._environment.render_template(
-                "chat", **given, documents=None, add_generation_prompt=opens, **self._names
-            )
+            with self._lock:  # the fuel is the environment's
+                environment.fuel = fuel
+                return environment.render_template(
+                    "chat", **given, documents=None, add_generation_prompt=opens, **self._names
+                )
         except HandrailError:
             raise
         except Exception as error:

@@ -59,7 +59,7 @@ def generation_files(
     settings_from(defaults or {})
     files = {TOKENIZER: packed_tokenizer(checked_tokenizer(tokenizer_json))}
     if chat_template is not None:
-        Chat(chat_template, special.get("names"))
+        _try(Chat(chat_template, special.get("names")))
         files[TEMPLATE] = chat_template.encode("utf-8")
     write_safetensors(folder / WEIGHTS, packed(config, get, names, bits))
     encode = {
@@ -71,3 +71,12 @@ def generation_files(
     }
     signature = Signature((Field("prompt", "text", example=EXAMPLE),), Output("text", "text"))
     return Exported(files, (WEIGHTS,), encode, signature)
+
+
+def _try(chat: Chat) -> None:
+    """Raises HandrailError ("bundle") for a template that fails; one may refuse this talk for reasons of its own."""
+    try:
+        chat.prompt([{"role": "user", "content": EXAMPLE}])
+    except HandrailError as error:
+        if error.code != "data":
+            raise
