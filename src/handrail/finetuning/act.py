@@ -32,7 +32,7 @@ from handrail.store.runs import held
 from handrail.training.run import stopping_on_interrupt
 
 # What comes after the training: a fixed part, and seconds for each million parameters.
-RESERVE_S, RESERVE_S_A_MILLION = 4.0, 0.12
+RESERVE_S, RESERVE_S_A_MILLION = 5.0, 0.15
 RESERVE_SHARE: Final = 0.3
 SAMPLE_TOKENS: Final = 40
 

@@ -42,6 +42,8 @@ SAMPLE_SHARE: Final = 20
 MOST_DRIFT: Final = 0.1
 # Looking at the held-out rows once may take this share of the time.
 JUDGING_SHARE: Final = 0.06
+# What is set aside for the last look, as a multiple of what the one before took.
+JUDGING_MARGIN: Final = 1.3
 Sample = Callable[[int], str]
 
 
@@ -105,13 +107,13 @@ def learn(
         _tell_progress(position, settings.steps, clock, loss, pace, tell)
         reached("finetune.stepped")
         if held_out is not None and _is_due(position, settings.steps, clock, settings.evaluations):
-            _judge(learner, position, held_out, clock, pace, tell)
+            _judge(learner, position, held_out, clock.expired, pace, tell)
             if sample is not None and clock.left() > SAMPLE_SHARE * pace.sampling_s:
                 _tell_sample(sample, position.step, pace, tell)
         if _may_save(pace):
             _save(learner, optimizer, position, folder, pace)
     if held_out is not None and _last_judged(position) < position.step:
-        _judge(learner, position, held_out, clock, pace, tell)
+        _judge(learner, position, held_out, clock.stopped, pace, tell)
     position.spent_s = before_s + time.monotonic() - pace.begun
     if clock.stopped():
         _save(learner, optimizer, position, folder, pace)
@@ -147,7 +149,7 @@ def _begun(learner: Learner, held_out: Rows | None, clock: Clock, pace: Pace, te
         tell(Progress("scoring the base", 0, 0))
         position.judged_rows = _affordable(learner, held_out, clock)
         held_out = held_out.some(slice(0, position.judged_rows))
-        _judge(learner, position, held_out, clock, pace, tell)
+        _judge(learner, position, held_out, clock.expired, pace, tell)
     return position
 
 
@@ -181,7 +183,7 @@ def _end(position: Position, steps: int | None, clock: Clock, pace: Pace, held_o
         return "it was stopped"
     if steps is not None and position.step >= steps:
         return f"{steps:,} steps are done"
-    if clock.left() < pace.step_s + (pace.judging_s if held_out is not None else 0.0):
+    if clock.left() < pace.step_s + (JUDGING_MARGIN * pace.judging_s if held_out is not None else 0.0):
         return "the time is over"
     if position.best_step and _best_at(position) < len(position.history) - PATIENCE:
         return f"held-out text was foretold no better {PATIENCE} times in a row"
@@ -207,10 +209,12 @@ def _is_due(position: Position, steps: int | None, clock: Clock, evaluations: in
     return _passed(position, steps, clock) * evaluations >= len(position.history)
 
 
-def _judge(learner: Learner, position: Position, held_out: Rows, clock: Clock, pace: Pace, tell: Tell) -> None:
+def _judge(
+    learner: Learner, position: Position, held_out: Rows, stopped: Callable[[], bool], pace: Pace, tell: Tell
+) -> None:
     """Measures, remembers the best, gives the restricted softmax up where it drifts."""
     begun = time.monotonic()
-    judged = learner.judged(held_out, clock.expired)
+    judged = learner.judged(held_out, stopped)
     if judged is None:
         return
     pace.judging_s = time.monotonic() - begun

@@ -20,6 +20,7 @@ from handrail.core.jsons import line_of
 
 TRAINING_PACKAGES = ("sklearn", "lightgbm", "scipy", "onnx", "python_calamine")
 PARQUET_PACKAGES = ("pyarrow",)
+FINETUNING_PACKAGES = ("torch", "transformers", "peft", "safetensors", "charset_normalizer")
 BROKEN_PIPE = 141
 STREAM_GONE = (errno.EPIPE, errno.EBADF, errno.ENOSPC, errno.EIO)
 
@@ -149,7 +150,8 @@ def _unknown_option(error: click.NoSuchOption, path: str, words: Sequence[str]) 
 
 def _extra_of(package: str) -> str | None:
     root = package.split(".", maxsplit=1)[0]
-    return "train" if root in TRAINING_PACKAGES else "parquet" if root in PARQUET_PACKAGES else None
+    extras = {"train": TRAINING_PACKAGES, "torch": FINETUNING_PACKAGES, "parquet": PARQUET_PACKAGES}
+    return next((extra for extra, packages in extras.items() if root in packages), None)
 
 
 def _given(option: str, words: Sequence[str]) -> bool:
