@@ -50,7 +50,9 @@ def copied(report: Mapping[str, Any]) -> str:
 def lines(report: Mapping[str, Any]) -> list[tuple[str, Rows]]:
     """(heading, rows) for a terminal, after the headline."""
     sentences: Rows = [(sentence,) for sentence in (copied(report), _ended(report)) if sentence]
-    samples: Rows = [(f"{one.get('prompt')}▸{one.get('text')}"[:LONGEST_SAMPLE],) for one in each(report.get("samples"))[:2]]
+    samples: Rows = [
+        (f"{one.get('prompt')}▸{one.get('text')}"[:LONGEST_SAMPLE],) for one in each(report.get("samples"))[:2]
+    ]
     return [("scores", rows(report)), ("in words", sentences), ("what it writes", samples)]
 
 
