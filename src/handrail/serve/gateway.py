@@ -25,10 +25,10 @@ from handrail.serve.http import LINGER_S, Connection, Shared, sweeping
 from handrail.serve.limits import Limits
 from handrail.serve.metrics import Metrics
 from handrail.serve.pool import Pool
-from handrail.serve.processes import Started
+from handrail.serve.processes import READY_TIMEOUT_S, Started
 from handrail.serve.queues import queue_for
 from handrail.serve.reload import following
-from handrail.serve.streams import LONGER_STEPS, Streams
+from handrail.serve.streams import LONGER_STEPS, LONGEST_START_S, Streams
 from handrail.serve.tracing import Tracing
 
 DRAIN_S: Final = 30.0
@@ -121,8 +121,10 @@ class Gateway:
         def start() -> Started:
             return first.pop() if first else self._start(model)
 
-        hang_s = self._settings.hang_s * (LONGER_STEPS if isinstance(batcher, Streams) else 1.0)
-        pool = Pool(start, batcher, metrics, replicas=self._settings.replicas, hang_s=hang_s)
+        hang_s, ready_s = self._settings.hang_s, READY_TIMEOUT_S
+        if isinstance(batcher, Streams):
+            hang_s, ready_s = hang_s * LONGER_STEPS, LONGEST_START_S
+        pool = Pool(start, batcher, metrics, replicas=self._settings.replicas, hang_s=hang_s, ready_s=ready_s)
         return version_of(model, batcher, pool, metrics)
 
 

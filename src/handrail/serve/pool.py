@@ -249,7 +249,7 @@ class Pool:
     async def _opened(self) -> ForkServer:
         forkserver = ForkServer(await asyncio.to_thread(self._start))
         try:
-            await forkserver.open()
+            await forkserver.open(self._ready_s)
         except BaseException:
             forkserver.close()
             await forkserver.gone(0.0)

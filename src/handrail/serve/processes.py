@@ -143,11 +143,11 @@ class ForkServer(asyncio.Protocol):
         self._unframer = Unframer()
         self._transport: asyncio.BaseTransport | None = None
 
-    async def open(self) -> None:
+    async def open(self, timeout_s: float = READY_TIMEOUT_S) -> None:
         """Returns when its model has answered its examples right. Raises HandrailError with what it said if not."""
         self._started.control.setblocking(False)
         await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=self._started.control)
-        header = await first_of(self.ready, self.closed)
+        header = await first_of(self.ready, self.closed, timeout_s)
         if header.get("ready") is not True:
             self.close()
             raise said_by(header, "the replica did not start")

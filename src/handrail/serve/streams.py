@@ -24,6 +24,8 @@ from handrail.serve.talks import Asked, Link, Said, Stream, Talk
 SLOTS: Final = 8
 # A step that reads a part of a long prompt takes longer than a batch of rows.
 LONGER_STEPS: Final = 3.0
+# Weights of gigabytes are hashed and packed before a replica is ready.
+LONGEST_START_S: Final = 300.0
 # What a continuation is thought to take before any was seen.
 GUESSED_S: Final = 2.0
 LEARNT: Final = 0.1

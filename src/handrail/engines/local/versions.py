@@ -24,7 +24,7 @@ from handrail.serve.pool import Pool
 from handrail.serve.predictor_replica import command_of
 from handrail.serve.processes import ADOPTABLE_S, THREADS, Started, program_of, start_forkserver
 from handrail.serve.queues import queue_for
-from handrail.serve.streams import LONGER_STEPS, Streams
+from handrail.serve.streams import LONGER_STEPS, LONGEST_START_S, Streams
 from handrail.serve.user_metrics import UserMetrics
 from handrail.serve.watching import Watcher, watch_of
 from handrail.watch.profile import profile_in
@@ -181,8 +181,10 @@ def _code_version(spec: ApiSpec, name: str, start: Callable[[], Started], proces
 def _model_version(model: Model, spec: ApiSpec, start: Callable[[], Started], replicas: int) -> Version:
     metrics, bounds = Metrics(), spec.limits
     batcher = queue_for(model, metrics, batching_of(spec))
-    hang_s = bounds.hang_s * (LONGER_STEPS if isinstance(batcher, Streams) else 1.0)
-    pool = Pool(start, batcher, metrics, replicas=replicas, hang_s=hang_s, ready_s=bounds.ready_s)
+    hang_s, ready_s = bounds.hang_s, bounds.ready_s
+    if isinstance(batcher, Streams):
+        hang_s, ready_s = hang_s * LONGER_STEPS, max(ready_s, LONGEST_START_S)
+    pool = Pool(start, batcher, metrics, replicas=replicas, hang_s=hang_s, ready_s=ready_s)
     return version_of(model, batcher, pool, metrics, spec.name)
 
 
