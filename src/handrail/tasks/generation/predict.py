@@ -201,7 +201,6 @@ def load(
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise damaged(bundle.path, f"the encode settings are off: {str(error)[:200]}") from error
     mapped.check()
-    mapped.rest()
     _give_back()
     return Writer(
         decoder.result(),
@@ -221,6 +220,7 @@ def _give_back() -> None:
 
 def _decoder(mapped: Mapped, shape: Any, *, threads: int, slots: int, window: int) -> Decoder:
     tensors = read_safetensors(mapped.content, WEIGHTS)
+    mapped.rest()  # All scales were looked at; onnxruntime maps them by itself.
     file = File(mapped.path, mapped.content)
     return open_decoder(shape, tensors, threads=threads, slots=slots, window=window, file=file)
 
