@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as some
 from hypothesis.extra.numpy import array_shapes, arrays
 
@@ -67,6 +67,7 @@ def test_numbers_of_every_kind_are_read_as_numpy_reads_them(type_: str, version:
 
 
 @given(arrays(np.float64, array_shapes(min_dims=2, max_dims=2, max_side=4), elements=some.floats()))
+@example(np.array([[-0.0, -0.0, -0.0]]))
 @settings(max_examples=200, deadline=None)
 def test_an_array_is_read_as_its_rows_are(array: np.ndarray) -> None:
     rows = [{name: None if cell != cell else cell for name, cell in zip(SIGNATURE.names(), row, strict=False)}

@@ -137,7 +137,7 @@ def to_boolean(cell: Cell) -> float:
     word = str(cell).strip().casefold()
     if word in TRUE_WORDS or word == "1.0":
         return 1.0
-    if word in FALSE_WORDS or word == "0.0":
+    if word in FALSE_WORDS or word in ("0.0", "-0.0"):
         return 0.0
     raise ValueError(f"expected true or false, received {quoted(str(cell))}")
 
