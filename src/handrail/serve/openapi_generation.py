@@ -52,7 +52,8 @@ def _completions(names: Sequence[str]) -> Json:
     })  # fmt: skip
     # Nobody tells how likely the tokens of a prompt are, so that is not asked for.
     asked["not"] = {"required": ["echo", "logprobs"]}
-    return _openai("OpenAI: a prompt goes on as text", asked, "text")
+    example = {"model": names[0], "prompt": "Once upon a time", "max_tokens": 32}
+    return _openai("OpenAI: a prompt goes on as text", asked, "text", example)
 
 
 def _chat(names: Sequence[str]) -> Json:
@@ -60,15 +61,17 @@ def _chat(names: Sequence[str]) -> Json:
         **_settings_of_openai(), "max_completion_tokens": _SETTINGS["max_tokens"], "logprobs": _or_null(BOOLEAN),
         "response_format": {"anyOf": [{"const": {"type": kind}} for kind in ("text", "json_object")] + [_NULL]},
     })  # fmt: skip
-    return _openai("OpenAI: messages are answered with a message", asked, "message")
+    example = {"model": names[0], "messages": [{"role": "user", "content": "Hello!"}], "max_completion_tokens": 32}
+    return _openai("OpenAI: messages are answered with a message", asked, "message", example)
 
 
-def _openai(summary: str, asked: Json, part: str) -> Json:
+def _openai(summary: str, asked: Json, part: str, example: Json) -> Json:
     choice = object_of(index=_INTEGER, finish_reason={**TEXT, "enum": ["stop", "length", "tool_calls"]})
     choice["properties"][part] = {}
     said = object_of(id=TEXT, object=TEXT, created=_INTEGER, model=TEXT, choices=list_of(choice), usage=_USAGE)
+    body = body_of(json_of(asked, examples={"a request": {"value": example}}))
     return operation_of(
-        summary, "openai", {**json_of(said), **EVENTS}, statuses=PREDICTING, requestBody=body_of(json_of(asked)),
+        summary, "openai", {**json_of(said), **EVENTS}, statuses=PREDICTING, requestBody=body,
         description=f"{STREAMED} More fields of OpenAI's are read than are listed here, tools and JSON schemas among "
         "them; what is not supported is refused by name.",
     )  # fmt: skip
