@@ -72,10 +72,19 @@ class Build:
                 parts = [self.weight(f"{name}.q{bits}", outer, blocks, block * bits // 8),
                          self.weight(f"{name}.s", outer, blocks)]  # fmt: skip
                 rest = ["", "", bias] if bias else []
-                return self("MatMulNBits", value, *parts, *rest, domain=MICROSOFT, K=inner, N=outer, bits=bits,
-                            block_size=block, accuracy_level=ACCURACY)  # fmt: skip
+                found = self("MatMulNBits", value, *parts, *rest, domain=MICROSOFT, K=inner, N=outer, bits=bits,
+                             block_size=block, accuracy_level=ACCURACY)  # fmt: skip
+                return self._with_added(found, value, name, blocks, outer)
         product = self("MatMul", value, self.weight(f"{name}.w", inner, outer))
         return self("Add", product, bias) if bias else product
+
+    def _with_added(self, found: str, value: str, name: str, blocks: int, outer: int) -> str:
+        """Plus what is to be added to each block of a weight (see `rounding.rounded`), times the block's sum."""
+        if f"{name}.m" not in self.stored:
+            return found
+        grouped = self("Reshape", value, self.numbers(0, 0, blocks, -1))
+        sums = self("ReduceSum", grouped, self.numbers(-1), keepdims=0)
+        return self("Add", found, self("MatMul", sums, self.weight(f"{name}.m", blocks, outer)))
 
     def _has_bias(self, name: str) -> bool:
         return name != "head" and self.shape.bias and (self.shape.family == "gpt2" or name.endswith(".qkv"))

@@ -14,8 +14,8 @@ import numpy as np
 
 from handrail.core.errors import HandrailError
 from handrail.runtimes.decoder.graph import HANDED_OVER, Stored, graph
+from handrail.runtimes.decoder.rounding import LONGEST_SINGLE
 from handrail.runtimes.decoder.shape import Shape, rotations
-from handrail.runtimes.decoder.weights import LONGEST_SINGLE
 
 WEIGHTS_FOLDER: Final = "session.model_external_initializers_file_folder_path"
 
@@ -79,7 +79,8 @@ class Decoder:
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copies the keys and values of the first `length` tokens of one slot into another."""
-        self._arena.numbers[:, target, :, :length] = self._arena.numbers[:, source, :, :length]
+        for part in self._arena.numbers:  # All at once, numpy would copy them twice.
+            part[target, :, :length] = part[source, :, :length]
 
     def forget(self, slot: int) -> None:
         """Gives a slot's memory back to the system."""
@@ -166,7 +167,7 @@ def _derived(shape: Shape, tensors: Mapping[str, np.ndarray], window: int) -> di
 
 
 def _has_pairs(arrays: Mapping[str, np.ndarray]) -> bool:
-    """Whether a weight lies in blocks so long that rows are multiplied in pairs (see `weights.LONGEST_SINGLE`)."""
+    """Whether a weight lies in blocks so long that rows are multiplied in pairs (see `rounding.LONGEST_SINGLE`)."""
     blocks = [array.shape[2] * 8 // bits > LONGEST_SINGLE[bits] for bits in LONGEST_SINGLE
               for name, array in arrays.items() if name.endswith(f".q{bits}") and array.ndim == 3]  # fmt: skip
     return any(blocks)
