@@ -85,7 +85,7 @@ def test_too_long_a_text_is_refused():
     assert raised.value.code == "too_large"
 
 
-@pytest.mark.parametrize("text", ["a" * 100_000, "\n" * 100_000, "aA1! " * 20_000, "é" * 50_000])
+@pytest.mark.parametrize("text", ["a" * 30_000, "\n" * 30_000, "aA1! " * 4_000, "é" * 10_000])
 def test_time_grows_with_the_text_and_no_faster(text):
     tokenizer = made()
 
