@@ -20,11 +20,11 @@ from models import Made, made
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # the rigs live with the tests
 
-from tests.rig import doses  # noqa: E402
-from tests.rig.asks import asks_of  # noqa: E402
-from tests.rig.counts import quantile  # noqa: E402
-from tests.rig.server import started  # noqa: E402
-from tests.rig.slow_model import NAME, make_slow_bundle, rows  # noqa: E402
+from tests.rig import doses
+from tests.rig.asks import asks_of
+from tests.rig.counts import quantile
+from tests.rig.server import started
+from tests.rig.slow_model import NAME, make_slow_bundle, rows
 
 DEADLINE_S = 0.5
 

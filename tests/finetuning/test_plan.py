@@ -30,11 +30,11 @@ def words(found: Plan) -> dict[str, str]:
 def test_without_any_limit_there_is_a_time_and_a_number_of_passes() -> None:
     settings = planned().settings
     assert settings.time_s == 600
-    assert settings.steps == 938
+    assert settings.steps == 3 * 625
 
 
 @pytest.mark.parametrize(("order", "steps", "time_s"), [
-    ({"steps": 7}, 7, None), ({"time_s": 60.0}, None, 60.0), ({"epochs": 2.0}, 625, None),
+    ({"steps": 7}, 7, None), ({"time_s": 60.0}, None, 60.0), ({"epochs": 2.0}, 1_250, None),
     ({"steps": 7, "time_s": 60.0}, 7, 60.0),
 ])  # fmt: skip
 def test_the_limits_that_are_given_are_the_limits(
@@ -98,6 +98,11 @@ def test_conversations_get_rows_as_long_as_they_are() -> None:
 def test_rows_are_no_longer_than_the_text_or_what_the_base_sees() -> None:
     assert planned(material=replace(MATERIAL, tokens=50)).settings.length == 49
     assert planned(shape=replace(SHAPE, context=100)).settings.length == 100
+
+
+def test_longer_trainings_take_larger_steps() -> None:
+    batches = [planned(time_s=time_s).settings.batch for time_s in (60.0, 1_800.0, 86_400.0)]
+    assert batches == [2, 4, 8]
 
 
 def test_a_plan_is_the_same_for_the_same_givens() -> None:

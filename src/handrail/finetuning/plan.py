@@ -19,9 +19,11 @@ EFFICIENCY: Final = 0.5
 PROGRAM_BYTES: Final = 900 * 2**20
 MEMORY_SHARE: Final = 0.8
 RANK: Final = 16
-RATES: Final = {"lora": 1e-3, "blocks": 4e-4, "full": 1e-4, "new": 3e-3}
+RATES: Final = {"lora": 1e-3, "blocks": 3e-4, "full": 1e-4, "new": 3e-3}
 LENGTHS: Final = (256, 128, 64)
-STEP_TOKENS: Final = 1024
+# Tokens of a step where the training takes at most so many seconds: small steps learn more from few tokens.
+STEP_TOKENS: Final = ((600.0, 512), (3_600.0, 1_024), (math.inf, 2_048))
+NEW_STEP_TOKENS: Final = 1_024
 DEFAULT_S: Final = 600.0
 DEFAULT_EPOCHS: Final = 3.0
 # With fewer tokens than this, few numbers are trained: more would learn the text by heart.
@@ -97,7 +99,7 @@ def _method(shape: Shape, material: Material, powers: Mapping[str, Any], order: 
 def _settings(shape: Shape, material: Material, powers: Mapping[str, Any], order: Order, method: str) -> Settings:
     length = order.length or _length(shape, material)
     rows = max(1, math.ceil(material.tokens / length))
-    batch = max(1, min(rows, STEP_TOKENS // length))
+    batch = max(1, min(rows, _step_tokens(order, method) // length))
     epochs = order.epochs
     time_s = order.time_s
     if order.steps is None and epochs is None:
@@ -113,6 +115,12 @@ def _settings(shape: Shape, material: Material, powers: Mapping[str, Any], order
     )  # fmt: skip
     often = passes(material, settings, tokens_s(shape, material, settings, powers["flops"]))
     return replace(settings, keeps=first > 0 and often > ENOUGH_PASSES)
+
+
+def _step_tokens(order: Order, method: str) -> int:
+    if method == "new":
+        return NEW_STEP_TOKENS
+    return next(tokens for most_s, tokens in STEP_TOKENS if (order.time_s or DEFAULT_S) <= most_s)
 
 
 def _first(shape: Shape) -> int:
