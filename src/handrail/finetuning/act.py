@@ -55,7 +55,8 @@ def carry_out(request: Request, tell: Tell) -> Model:
     with held(run, keeps=clock.stopped) as kept:
         if not request.resume:
             forget_state(kept.folder)
-        with stopping_on_interrupt(clock, tell), _threads():
+        # Steps of small new networks are over before a second thread has begun.
+        with stopping_on_interrupt(clock, tell), _threads(1 if request.from_scratch else processors()):
             sample = _sampler(network, ready) if request.samples else None
             learnt = learn(learner, rows, held_rows, clock, kept.folder, tell, sample=sample)
         tell(Said(f"after {learnt.position.step:,} steps and {learnt.position.tokens:,} tokens: {learnt.ended}"))
@@ -144,10 +145,10 @@ def _sampler(network: Network, ready: Prepared) -> Callable[[int], str] | None:
 
 
 @contextmanager
-def _threads() -> Iterator[None]:
-    """As many threads as there are processors, and no more."""
+def _threads(most: int) -> Iterator[None]:
+    """At most so many threads while the block runs."""
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, min(before, processors())))
+    torch.set_num_threads(max(1, min(before, most)))
     try:
         yield
     finally:
