@@ -54,7 +54,7 @@ async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked:
         heard.pieces.append((time.perf_counter(), piece))
     writer.close()
     if b" 200 " not in heard.pieces[0][1][:20]:
-        raise SystemExit(heard.pieces[0][1].decode())
+        raise RuntimeError(heard.pieces[0][1].decode())
     return heard
 
 
