@@ -65,8 +65,8 @@ def test_every_decision_has_a_line() -> None:
 
 
 def test_hidden_values_are_kept_where_the_text_is_gone_through_more_than_once() -> None:
-    assert not planned(time_s=60.0).settings.keeps
-    found = planned(material=replace(MATERIAL, tokens=30_000), time_s=600.0)
+    assert not planned(time_s=60.0, method="lora").settings.keeps
+    found = planned(material=replace(MATERIAL, tokens=30_000), time_s=600.0, method="lora")
     assert found.settings.keeps
     assert "computed once" in words(found)["kept"]
 

@@ -59,6 +59,7 @@ def _text(material: Material) -> str:
 
 def _method(shape: Shape, settings: Settings, learning: int) -> str:
     last = f"the last {shape.blocks - settings.first} of {shape.blocks} blocks"
+    last = last if settings.first else f"all {shape.blocks} blocks"
     share = f"{millions(learning)} numbers learn"
     if settings.method == "lora":
         return f"small matrices beside those of {last} (LoRA), {share}"

@@ -40,7 +40,7 @@ def number(low: float, high: float, example: str) -> Any:
 @once("--time", read=seconds, metavar="TIME", help="How long it may take, all in all: 60s, 5m, 1h.")
 @once("--steps", read=whole(1, 10_000_000, "200"), metavar="N", help="End after N steps: repeatable bit by bit.")
 @once("--epochs", read=number(0.01, 10_000, "2"), metavar="N", help="Go through the text N times.")
-@once("--method", metavar="METHOD", help="lora, blocks (the last ones) or full; chosen for you when left out.")
+@once("--method", metavar="METHOD", help="lora, blocks or full; chosen for you when left out.")
 @click.option("--from-scratch", is_flag=True, help="Begin with no base: a tokenizer and a small network of its own.")
 @click.option("--characters", is_flag=True, help="From scratch, with a token for each character.")
 @once("--column", metavar="COLUMN", help="The column with the text, where rows have several.")
