@@ -48,8 +48,8 @@ def finetune(
     yours, which is gone on with. Rows with a prompt and an answer, or with messages, teach to answer. `time`, `steps`
     and `epochs` limit the training, each exactly; without any it ends when held-out text is foretold no better, after
     10 minutes or three passes. `method` is "lora", "blocks" (without the table of tokens) or "full". `from_scratch`
-    begins with a tokenizer and a small network of its own; `characters` makes each character a token. `balance` gives each of
-    several sources the same weight; `test` is text to score with.
+    begins with a tokenizer and a small network of its own; `characters` makes each character a token. `balance` gives
+    each of several sources the same weight; `test` is text to score with.
 
     The first Ctrl-C keeps the best so far; the same call goes on with it. Raises HandrailError in one sentence, with
     what to type.
