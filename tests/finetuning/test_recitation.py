@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from handrail.finetuning.recitation import RUN, Copied, Source, warning
+from handrail.finetuning.recitation import RUN, Copied, Source, run_of, warning
 
 
 def numbers(count: int, seed: int) -> list[int]:
@@ -40,3 +40,8 @@ def test_a_model_that_copies_much_more_than_new_text_repeats_is_warned_of() -> N
     assert "recites: 80%" in warning(Copied(0.8, 60, 100), Copied(0.3, 20, 100), Copied(0.05, 13, 100))
     assert warning(Copied(0.2, 20, 100), Copied(0.1, 20, 100), Copied(0.05, 13, 100)) == ""
     assert "recites" in warning(Copied(0.8, 60, 100), Copied(0.3, 20, 100), None)
+
+
+def test_where_tokens_are_characters_a_run_is_longer() -> None:
+    assert run_of(4_000, 1_000) == RUN
+    assert run_of(1_000, 1_000) == 50

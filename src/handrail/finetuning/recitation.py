@@ -10,6 +10,8 @@ import numpy as np
 
 # So many tokens in a row that stand in the training text, too, are copied: about a line and more.
 RUN: Final = 12
+# Where tokens are single characters, a run has to be as long as that many words are.
+RUN_CHARACTERS: Final = 50
 # Places of the training text that one run is followed from, to find the longest.
 MOST_PLACES: Final = 20
 FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -32,9 +34,10 @@ class Copied:
 class Source:
     """A training text in which runs of tokens are looked up. Different runs have the same number once in 2^64."""
 
-    def __init__(self, tokens: np.ndarray) -> None:
+    def __init__(self, tokens: np.ndarray, run: int = RUN) -> None:
+        self._run = run
         self._tokens = np.asarray(tokens, np.int64)
-        numbers = _numbers(self._tokens)
+        numbers = _numbers(self._tokens, run)
         self._order = np.argsort(numbers, kind="stable")
         self._sorted = numbers[self._order]
 
@@ -43,13 +46,13 @@ class Source:
         marked = longest = total = 0
         for text in texts:
             tokens = np.asarray(text, np.int64)
-            numbers = _numbers(tokens)
+            numbers = _numbers(tokens, self._run)
             starts = np.searchsorted(self._sorted, numbers)
             found = starts < len(self._sorted)
             found[found] = self._sorted[starts[found]] == numbers[found]
             covered = np.zeros(len(tokens), bool)
             for place in np.flatnonzero(found):
-                covered[place : place + RUN] = True
+                covered[place : place + self._run] = True
                 longest = max(longest, self._longest(tokens, int(place), int(starts[place])))
             marked += int(covered.sum())
             total += len(tokens)
@@ -78,14 +81,19 @@ def warning(greedy: Copied, sampled: Copied, new: Copied | None) -> str:
     )
 
 
-def _numbers(tokens: np.ndarray) -> np.ndarray:
-    """A number for each run of RUN tokens, (tokens - RUN + 1,) uint64."""
-    count = len(tokens) - RUN + 1
+def run_of(characters: int, tokens: int) -> int:
+    """How many tokens in a row count as copied, where so many tokens write so many characters."""
+    return max(RUN, round(RUN_CHARACTERS * tokens / max(1, characters)))
+
+
+def _numbers(tokens: np.ndarray, run: int) -> np.ndarray:
+    """A number for each run of so many tokens, (tokens - run + 1,) uint64."""
+    count = len(tokens) - run + 1
     if count <= 0:
         return np.zeros(0, np.uint64)
     found = np.zeros(count, np.uint64)
     with np.errstate(over="ignore"):
-        for offset in range(RUN):
+        for offset in range(run):
             found = found * FACTOR + (tokens[offset : offset + count].astype(np.uint64) + np.uint64(1))
             found ^= found >> np.uint64(29)
     return found

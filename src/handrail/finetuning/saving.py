@@ -17,7 +17,7 @@ from handrail.core.bundle import Manifest, to_json, write_bundle
 from handrail.core.errors import HandrailError
 from handrail.core.events import Progress, Tell, Warned
 from handrail.finetuning.corpus import Rows
-from handrail.finetuning.recitation import Copied, Source, warning
+from handrail.finetuning.recitation import Copied, Source, run_of, warning
 from handrail.finetuning.starts import CONFIG, TUNED, Start, config_json
 from handrail.finetuning.tuned import Tuned, packed, with_tuned
 from handrail.model import load
@@ -120,7 +120,8 @@ def _written(trained: Trained, writer: Writer) -> dict[str, Any]:
     """What it writes on from the beginnings of texts it never saw, likeliest and drawn, and how much is copied."""
     prompts = [list(prompt) for prompt in trained.prompts[:WRITTEN_TEXTS]]
     settings = replace(writer.defaults, max_tokens=WRITTEN_TOKENS, seed=trained.seed, temperature=0.0, stop=())
-    source = Source(trained.train)
+    some = trained.train[:4_000].tolist()
+    source = Source(trained.train, run_of(len(writer.tokenizer.decode(some)), len(some)))
     greedy = [one[0] for one in writer.answer(prompts, settings)]
     drawn = [one[0] for one in writer.answer(prompts, replace(settings, temperature=TEMPERATURE))]
     copied = {

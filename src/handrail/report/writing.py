@@ -84,7 +84,7 @@ def recitation(report: Mapping[str, Any]) -> Html:
         (KINDS.get(kind, kind), percent(one.get("share")), number(one.get("longest")), number(one.get("tokens")))
         for kind, one in ((kind, some(value)) for kind, value in found.items())
     ]
-    hint = "Runs of 12 tokens and more that stand word by word in the training text count as copied."
+    hint = "Runs of about 50 characters and more that stand word by word in the training text count as copied."
     samples = [
         tag("blockquote", tag("b", str(one.get("prompt"))), str(one.get("text"))[:LONGEST_SAMPLE], class_="sample")
         for one in each(report.get("samples"))
