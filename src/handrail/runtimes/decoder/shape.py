@@ -102,7 +102,8 @@ def check(shape: Shape) -> None:
     for name in ("tied", "bias", "norms"):
         if type(getattr(shape, name)) is not bool:
             raise TypeError(f"{name} is neither true nor false")
-    if shape.heads % shape.key_heads or shape.head_width % 8:
+    # onnxruntime turns heads by rotary places in parts of 16 numbers.
+    if shape.heads % shape.key_heads or shape.head_width % (16 if shape.rope else 8):
         raise ValueError(f"{shape.heads} heads over {shape.key_heads} of {shape.head_width} numbers do not fit")
     _check_numbers(shape)
 
