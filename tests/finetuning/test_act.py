@@ -17,7 +17,9 @@ import handrail
 from handrail.catalog.safetensors import read_safetensors
 from handrail.core.errors import HandrailError
 from handrail.core.events import Event, Planned, Said, Tried, Warned
-from handrail.finetuning import planned
+from handrail.finetuning import act, planned
+from handrail.finetuning.checkpoints import Position
+from handrail.finetuning.loop import Learnt
 from handrail.finetuning.starts import TUNED
 from handrail.model import Model
 from handrail.store import Store
@@ -133,6 +135,17 @@ def test_a_base_that_writes_nothing_or_is_unknown_is_refused(text: Path, home: P
     with pytest.raises(HandrailError, match="no base is called 'smollm9'") as caught:
         handrail.finetune(text, base="smollm9", steps=1)
     assert "smollm2" in caught.value.mend
+
+
+def test_a_run_whose_time_was_over_before_a_step_saves_nothing(
+    text: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    untaught = Learnt(3.0, None, Position(), "the time is over", True)
+    monkeypatch.setattr(act, "learn", lambda *given, **named: untaught)
+    with pytest.raises(HandrailError, match="nothing was learnt: the time is over before the first step") as caught:
+        taught(text, tiny_base)
+    assert caught.value.field == "time"
+    assert Store().names() == []
 
 
 def test_without_torch_it_says_what_to_install(text: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import torch
 
 from handrail import __version__
+from handrail.core.errors import HandrailError
 from handrail.core.events import Said, Tell, Warned
 from handrail.core.processors import processors
 from handrail.finetuning.asked import Request
@@ -60,6 +61,7 @@ def carry_out(request: Request, tell: Tell) -> Model:
             sample = _sampler(network, ready) if request.samples else None
             learnt = learn(learner, rows, held_rows, clock, kept.folder, tell, sample=sample)
         tell(Said(f"after {learnt.position.step:,} steps and {learnt.position.tokens:,} tokens: {learnt.ended}"))
+        refuse_untaught(learnt)
         if learnt.before is not None and learnt.after is not None and learnt.after > learnt.before:
             tell(
                 Warned("held-out text is foretold worse than by the base: the text may be too little, or of many kinds")
@@ -80,6 +82,13 @@ def carry_out(request: Request, tell: Tell) -> Model:
         tell(Said("it was stopped, and its best state saved: the same command goes on with the training"))
     ready.store.record_run(request.name, int(published.name), clocks.monotonic() - started)
     return load(f"{request.name}@{published.name}", home=ready.store.home)
+
+
+def refuse_untaught(learnt: Learnt) -> None:
+    """Raises HandrailError where no step was taken: what would be saved is the base under another name."""
+    if learnt.position.step == 0 and learnt.is_whole:
+        problem = f"nothing was learnt: {learnt.ended} before the first step"
+        raise HandrailError("usage", problem, "give it more: --time 10m, or a smaller --base", field="time")
 
 
 def _network(request: Request, ready: Prepared) -> Network:
