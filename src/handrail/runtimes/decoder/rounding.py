@@ -10,6 +10,9 @@ import numpy as np
 # Numbers that share a scale, at most: 128 numbers of 8 bits are multiplied in 14 % less time than 64, and 4 bits are
 # too coarse for more.
 LONGEST_BLOCK: Final = {8: 128, 4: 32}
+# What goes into the last matrix of a block's inner layer has numbers far out, and they are rounded block by block, too:
+# 128 there cost 1.3 % of SmolLM2's perplexity, 64 cost 0.8 %.
+LONGEST_INNER: Final = {8: 64, 4: 32}
 # Longer blocks are multiplied two rows at a time, and a row that is left over is rounded in another way.
 LONGEST_SINGLE: Final = {8: 64, 4: 32}
 # So many rows are rounded at a time, which keeps what lies between small.
@@ -18,9 +21,9 @@ ROWS_AT_ONCE: Final = 1024
 MUCH_NEARER: Final = 0.25
 
 
-def block_of(inner: int, bits: int) -> int | None:
-    """How many numbers share a scale where `inner` are to be cut without a rest."""
-    return next((size for size in (128, 64, 32, 16) if size <= LONGEST_BLOCK[bits] and inner % size == 0), None)
+def block_of(inner: int, longest: int) -> int | None:
+    """How many numbers share a scale, `longest` at most, where `inner` are to be cut without a rest."""
+    return next((size for size in (128, 64, 32, 16) if size <= longest and inner % size == 0), None)
 
 
 def rounded(name: str, weight: np.ndarray, bits: int) -> Iterator[tuple[str, np.ndarray]]:
@@ -29,7 +32,8 @@ def rounded(name: str, weight: np.ndarray, bits: int) -> Iterator[tuple[str, np.
     Numbers of 4 bits that have been rounded before, as in most GGUF files, keep the grid of that time: their blocks
     have a least number, too, as (blocks, out), of what is to be added to the symmetric ones.
     """
-    block = block_of(weight.shape[1], bits) or 32
+    longest = LONGEST_INNER if name.endswith(".down") else LONGEST_BLOCK
+    block = block_of(weight.shape[1], longest[bits]) or 32
     grid = _near if bits == 4 and _was_rounded(weight, block) else _symmetric
     rows, blocks = weight.shape[0], -(-weight.shape[1] // block)
     values = np.empty((rows, blocks, block * bits // 8), dtype=np.uint8)

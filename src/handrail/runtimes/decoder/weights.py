@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from handrail.runtimes.decoder.config import shape_of
-from handrail.runtimes.decoder.rounding import block_of, rounded
+from handrail.runtimes.decoder.rounding import LONGEST_BLOCK, block_of, rounded
 from handrail.runtimes.decoder.shape import Shape
 
 NORMS: Final = {
@@ -49,7 +49,7 @@ def _rounded(name: str, tensor: np.ndarray, shape: Shape, bits: int) -> Iterator
     array = np.asarray(tensor, dtype=np.float32)
     if bits == 32 or array.ndim == 1 or name == "places":
         yield (name if name.endswith(".b") else f"{name}.w"), np.ascontiguousarray(_laid(name, array))
-    elif name == "table" and block_of(array.shape[1], 8) is None:
+    elif name == "table" and block_of(array.shape[1], LONGEST_BLOCK[8]) is None:
         yield "table.w", array  # Rows can be read from whole blocks only.
     elif name == "table":
         yield from rounded("head" if shape.tied else "table", array, 8)
