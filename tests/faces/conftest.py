@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from handrail.deploy.spec import ApiSpec
-from handrail.faces.cli import run
+from handrail.faces.cli import carry_out
 from handrail.store import Store
 from tests.engines.fake import FakeEngine, engine_saying
 from tests.faces.deployed import Apis
@@ -50,7 +50,7 @@ def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     def call(*words: str, stdin: bytes = b"") -> Ended:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capsys.readouterr()
-        status = run(words)
+        status = carry_out(words)
         told = capsys.readouterr()
         return Ended(status, told.out, told.err)
 

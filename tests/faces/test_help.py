@@ -45,7 +45,7 @@ def test_help_is_there_in_a_moment() -> None:
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["predict", "--help"], ["--version"], ["trian"]])
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     code = (
-        "import sys; from handrail.faces.cli import run; run(sys.argv[1:]);"
+        "import sys; from handrail.faces.cli import carry_out; carry_out(sys.argv[1:]);"
         f"print(*[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from handrail.faces.cli import run
+from handrail.faces.cli import carry_out
 
 Typed = Callable[..., tuple[int, str, str]]
 
@@ -22,7 +22,7 @@ def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, h
     def call(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
         capsys.readouterr()
-        status = run(words)
+        status = carry_out(words)
         told = capsys.readouterr()
         return status, told.out, told.err
 

@@ -133,7 +133,7 @@ def commands() -> Iterator[tuple[str, click.Command]]:
             yield from ((f"{name} {word}", inner) for word, inner in command.commands.items())
 
 
-def run(words: Sequence[str]) -> int:
+def carry_out(words: Sequence[str]) -> int:
     """Carries out a command line and returns its exit status. Never raises."""
     return outcome.of(lambda: group.make_context("handrail", list(words)), words)
 
@@ -142,5 +142,5 @@ def main() -> NoReturn:
     """The program `handrail`."""
     if "_HANDRAIL_COMPLETE" in os.environ:
         group.main(prog_name="handrail")
-    status = outcome.with_streams() or run(sys.argv[1:])
+    status = outcome.with_streams() or carry_out(sys.argv[1:])
     outcome.leave(status)
