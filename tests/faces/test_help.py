@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from handrail.faces.cli import VERBS, commands, run
+from handrail.faces.cli import VERBS, carry_out, commands
 from tests.faces.conftest import Cli
 from tests.faces.shop import HANDRAIL
 
@@ -58,5 +58,5 @@ def test_the_version_is_one_line(cli: Cli) -> None:
     assert cli("--version").out == f"handrail {handrail.__version__}\n"
 
 
-def test_run_never_raises() -> None:
-    assert run(["--no-such-option"]) == 2
+def test_carrying_out_never_raises() -> None:
+    assert carry_out(["--no-such-option"]) == 2
