@@ -40,6 +40,7 @@ class Walk:
         `names`: words of the page, and what they are here.
         """
         typed = typed_in(page)
+        assert typed, "the page shows nothing to type"
         for one, said in zip(typed, self._said(typed, {PORT: str(self.port), **(names or {})}), strict=True):
             for line in one.shown:
                 assert looks_like(line, said), f"$ {one.command}\nshown: {line}\nsaid:\n{said}"
