@@ -224,8 +224,10 @@ def test_scaling_by_hand_lasts(engine: Engine) -> None:
     engine.deploy(spec())
     engine.ask("scale", api="churn", replicas=3)
     until(lambda: engine.status("churn")["ready"] == 3, engine)
+    killed = engine.pids("local.gateway")
     engine.kill("local.gateway")
     until(lambda: labelled(engine) != "" and engine.status("churn")["ready"] == 3, engine)
+    assert killed and not set(killed) & set(engine.pids("local.gateway"))
 
 
 def test_a_refresh_replaces_every_replica_and_loses_nothing(engine: Engine) -> None:
