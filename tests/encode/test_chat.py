@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import time
 
@@ -175,6 +176,21 @@ def test_a_message_cannot_pass_itself_off_as_another_speaker():
     assert text in shown
 
 
+def test_many_special_tokens_do_not_slow_a_message_that_is_full_of_their_beginnings():
+    file = json.loads(byte_level())
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    file["added_tokens"] += [
+        {"id": 1_000 + number, "content": f"<unused{number}>", **flags, "special": True} for number in range(3_000)
+    ]
+    tokenizer = tokenizer_from(json.dumps(file).encode(), {"ends": [2]})
+    chat = Chat(MARKS)
+    chat.tokens(tokenizer, TALK)
+    begun = time.thread_time()
+    found = chat.tokens(tokenizer, [{"role": "user", "content": "<unused77>" + "<unused77" * 5_000}])
+    assert time.thread_time() - begun < 1
+    assert 1_077 not in found
+
+
 def test_tokens_are_those_of_the_prompt():
     tokenizer = tokenizer_from(byte_level(), {"ends": [2]})
     wanted = tokenizer.encode(Chat(MARKS).prompt(TALK), special=True)
@@ -216,6 +232,10 @@ HOSTILE = {
     + "{% set ns.s = ns.s|replace('a', 'aa') %}{% endfor %}{{ ns.s|length }}",
     "replacing by a method": DOUBLING + "{% set ns.s = ns.s.replace('a', 'aa') %}{% endfor %}{{ ns.s|length }}",
     "an indent": "{{ 'a'|indent(1000000000)|length }}",
+    "an indent of JSON": "{{ [1, 2]|tojson(indent=3000000000) }}{{ 9 ** 99999999 }}",
+    "much between the parts of JSON": "{% set s = 'x' * 200000 %}{% for i in range(50) %}"
+    "{{ range(9999)|list|tojson(separators=(s, s))|length }}{% endfor %}",
+    "JSON again and again": "{% set s = 'x' * 200000 %}{% for i in range(99999) %}{{ s|tojson|length }}{% endfor %}",
     "a wide number": "{{ '%1000000000s'|format('a')|length }}",
     "a wide text": "{{ '{:1000000000}' . format('a')|length }}",
     "a macro that calls itself": "{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}",

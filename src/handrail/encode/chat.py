@@ -7,13 +7,14 @@ import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 import minijinja
 
 from handrail.core.errors import HandrailError, listed
 from handrail.core.field import described
+from handrail.encode.marks import pattern_of
 from handrail.encode.tokens import Tokenizer
 
 ROLES: Final = ("system", "developer", "user", "assistant", "tool")
@@ -33,6 +34,8 @@ PLAIN_STOPS: Final = ("\nUser:", "\nTool:")
 GENERATION: Final = re.compile(r"\{%([-+]?)\s*(end)?generation\s*([-+]?)%\}")
 # The one way to make a long text that costs a template nothing.
 FORMAT: Final = re.compile(r"\.\s*format\s*\(")
+# How far a line of JSON may be indented, and how much may stand between its parts.
+MOST_BETWEEN: Final = 16
 # Stands inside the name of a special token that somebody wrote in a message, so that it stays plain text.
 GUARD: Final = "\ue000"
 
@@ -46,6 +49,7 @@ class Chat:
         self._template = PLAIN if template is None else template
         self._names = dict(names or {})
         self._lock = threading.Lock()
+        self._json_left = FUEL
         if len(self._template) > MAX_TEMPLATE:
             raise _faulty(f"it is longer than {MAX_TEMPLATE:,} characters")
         if FORMAT.search(self._template):
@@ -70,7 +74,7 @@ class Chat:
         environment = self._environment
         try:
             with self._lock:  # the fuel is the environment's
-                environment.fuel = fuel
+                environment.fuel = self._json_left = fuel
                 return environment.render_template(
                     "chat", **given, documents=None, add_generation_prompt=opens, **self._names
                 )
@@ -85,12 +89,10 @@ class Chat:
     ) -> list[int]:  # fmt: skip
         """The prompt's tokens. Marks are read in the template's own words only: a message that contains the name of a
         special token cannot pass itself off as another speaker's."""
-        names = "|".join(map(re.escape, tokenizer.marks))
-        if not names:
+        if not tokenizer.marks:
             return tokenizer.encode(self.prompt(messages, tools, opens=opens))
-        written = re.compile(names)
+        written, hidden = _patterns(tokenizer.marks)
         text = self.prompt(_guarded(list(messages), written), _guarded(tools, written), opens=opens)
-        hidden = re.compile("|".join(re.escape(_hidden(name)) for name in tokenizer.marks))
         found, start = [], 0
         for match in hidden.finditer(text):
             found += tokenizer.encode(text[start : match.start()], special=True)
@@ -98,11 +100,19 @@ class Chat:
             start = match.end()
         return found + tokenizer.encode(text[start:], special=True)
 
+    def _json(self, value: Any, **style: Any) -> str:
+        """A value as JSON, which is written outside of the template and so takes none of its fuel."""
+        text = _to_json(value, **style)
+        self._json_left -= len(text)
+        if self._json_left < 0:
+            raise _faulty("it writes too much JSON")
+        return text
+
     @cached_property
     def _environment(self) -> minijinja.Environment:
         environment = minijinja.Environment(
             trim_blocks=True, lstrip_blocks=True, debug=False, auto_escape_callback=lambda _: False,
-            filters={"tojson": _to_json}, tests={"iterable": lambda value: hasattr(value, "__iter__")},
+            filters={"tojson": self._json}, tests={"iterable": lambda value: hasattr(value, "__iter__")},
             globals={"raise_exception": _refuse, "strftime_now": _now},
         )  # fmt: skip
         source = GENERATION.sub(
@@ -166,14 +176,25 @@ def _guarded(value: Any, names: re.Pattern[str]) -> Any:
     return [_guarded(item, names) for item in value] if isinstance(value, list | tuple) else value
 
 
+@lru_cache(maxsize=8)
+def _patterns(names: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """What finds the names of special tokens as they are written, and hidden."""
+    return pattern_of(names), pattern_of([_hidden(name) for name in names])
+
+
 def _hidden(name: str) -> str:
     return name[0] + GUARD + name[1:]
 
 
-def _to_json(value: Any, indent: int | None = None, separators: Any = None, sort_keys: bool = False,
+def _to_json(value: Any, indent: int | str | None = None, separators: Any = None, sort_keys: bool = False,
              ensure_ascii: bool = False) -> str:  # fmt: skip
     """As transformers writes it: no marks of HTML are escaped, letters stay."""
-    pair = tuple(separators) if separators else None
+    pair = None
+    if separators:
+        item, key = separators
+        pair = str(item)[:MOST_BETWEEN], str(key)[:MOST_BETWEEN]
+    if indent is not None:
+        indent = indent[:MOST_BETWEEN] if isinstance(indent, str) else min(int(indent), MOST_BETWEEN)
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=pair, sort_keys=sort_keys)
 
 

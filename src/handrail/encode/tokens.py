@@ -67,10 +67,10 @@ class Tokenizer:
         """Whether a token is a mark and no text."""
         return token in self._special or token in self.ends
 
-    @property
+    @cached_property
     def marks(self) -> tuple[str, ...]:
         """The names of tokens that are no text when they are read as special."""
-        return tuple(sorted(self._added.values(), key=len, reverse=True))
+        return tuple(self._added.values())
 
     def number(self, name: str) -> int | None:
         """The token of exactly this name, special ones too."""
