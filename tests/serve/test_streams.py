@@ -153,6 +153,23 @@ def test_a_text_goes_on_after_its_tokens_when_its_replica_is_ended() -> None:
     on(act)
 
 
+def test_a_text_that_was_written_for_long_may_wait_anew_when_its_replica_is_ended() -> None:
+    async def act(bench: Bench) -> None:
+        first, second = Link(), Link()
+        await bench.join(first)
+        talk = bench.ask("one")
+        await turn()
+        bench.say(first, "one", "He", 5)
+        talk.streams[0].patience = 0.0
+        bench.streams.lost(first, crashed=False)
+        bench.streams.tick(10, ping=False)
+        await bench.join(second)
+        bench.say(second, "one", "y", 7, finish="stop")
+        assert "".join(said.text for said in (await talk.all())[0]) == "Hey"
+
+    on(act)
+
+
 def test_after_a_crash_suspects_are_let_in_one_by_one_and_the_guilty_one_alone_is_refused() -> None:
     async def act(bench: Bench) -> None:
         first, second, third = Link(4), Link(4), Link(4)

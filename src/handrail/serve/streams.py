@@ -90,8 +90,9 @@ class Streams:
         talk = Talk()
         for place, one in enumerate(asked):
             deadline = now + (self.whole_s if whole_s is None else whole_s)
-            patience = min(now + timeout_s, deadline)
-            stream = Stream(self._number(), one, client, talk, place, self._give_up, now, patience, deadline)
+            stream = Stream(
+                self._number(), one, client, talk, place, self._give_up, now, deadline, timeout_s, now + timeout_s
+            )
             talk.add(stream)
             self._enqueue(stream)
         self._plan()
@@ -162,9 +163,11 @@ class Streams:
         line = self._lines.pop(link, None)
         if line is None:
             return
+        now = time.perf_counter()
         blamed = line.suspects or list(line.running.values())
         for stream in reversed(list(line.running.values())):
             stream.link = None
+            stream.patience = now + stream.patience_s  # What it has written took none of its patience.
             stream.tries += 1
             if crashed:
                 stream.crashes += stream in blamed
@@ -197,7 +200,7 @@ class Streams:
         """Now and then: tells the late, kills who hangs, and asks replicas whether they are there."""
         now = time.perf_counter()
         for stream in self._everything():
-            if now > (stream.deadline if stream.link is not None else stream.patience):
+            if now > stream.deadline or (stream.link is None and now > stream.patience):
                 stream.talk.fail(_too_late(stream))
         for link, line in list(self._lines.items()):
             if line.asked is not None and now - line.asked > hang_s:

@@ -50,7 +50,8 @@ class Link(Protocol):
 @dataclass(eq=False)
 class Stream:
     """One continuation on its way. `tokens` are those that are written, so that another replica may go on after them;
-    `suspect`: a replica crashed while it ran, and nothing has come of it since."""
+    `suspect`: a replica crashed while it ran, and nothing has come of it since. `patience` is until when it waits for a
+    replica, for `patience_s` each time; `deadline` is when it has to be whole."""
 
     number: int
     asked: Asked
@@ -59,8 +60,9 @@ class Stream:
     place: int
     give_up: Callable[[Stream], None]
     queued: float
-    patience: float
     deadline: float
+    patience_s: float
+    patience: float
     tokens: list[int] = field(default_factory=list)
     link: Link | None = None
     sent: float = 0.0
