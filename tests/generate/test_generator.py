@@ -375,7 +375,7 @@ def test_an_empty_prompt_begins_as_texts_begin():
         Generator(HashDecoder(), words).submit([], Settings())
 
 
-@pytest.mark.parametrize("bad", [[-1], [263], [2**40]])
+@pytest.mark.parametrize("bad", [[-1], [263], [2**40], [2**63]])
 def test_tokens_of_another_vocabulary_are_refused(bad):
     with pytest.raises(HandrailError, match="outside"):
         generator().submit(bad, Settings())

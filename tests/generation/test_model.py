@@ -49,6 +49,11 @@ def test_a_stream_gives_the_same_text_in_pieces(model: Model) -> None:
     assert len(pieces) > 3 and pieces[-1].finish is not None and pieces[0].finish is None
 
 
+def test_more_prompts_than_may_wait_are_all_continued(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handrail.generate.generator.MAX_WAITING", 80)
+    assert len(model.predict(["The ship"] * 200, max_tokens=1)) == 200
+
+
 def test_a_stream_that_is_left_frees_its_place(model: Model) -> None:
     for _ in range(50):
         for piece in model.stream("The ship", max_tokens=200, ignore_end=True):

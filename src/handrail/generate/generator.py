@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Generator as Coroutine
 from typing import Final
 
 import numpy as np
@@ -28,13 +29,15 @@ MAX_WAITING: Final = 4096
 MAX_PROMPT_TOKENS: Final = 2**20
 RATE_S: Final = 10.0
 AHEAD: Final = 2
+Pieces = Coroutine[Piece, None, None]
 
 
 class Generator:
     """Continues prompts on a decoder, one fewer at once than it has slots; calls from several threads take turns.
 
     `budget_bytes` is how much memory keys and values may take (None: as much as the slots can hold, at most 1 GiB, but
-    at least one whole window).
+    at least one whole window). Whose turn it is waits for memory and holds up those behind it, so that a long one is
+    not passed by short ones for ever.
     `prefill_tokens` is how many tokens of prompts are read between two steps of those that run. `keep` is how many
     ended continuations stay in memory for prompts that begin alike.
     """
@@ -61,7 +64,8 @@ class Generator:
         self._generated_tokens = self._cached_tokens = 0
         self._recent: deque[tuple[float, int]] = deque()
         self._inboxes: dict[int, deque[Piece]] = {}
-        self._lock = threading.Lock()
+        # Of a stream that is dropped in the middle of a turn, the end comes within that turn: the lock lets it in.
+        self._lock = threading.RLock()
 
     def submit(
         self,
@@ -77,7 +81,10 @@ class Generator:
 
         `resume` are tokens that this continuation has written before, elsewhere: it goes on after them with the same
         chances as if it had never stopped (give the same `seed`, `n` 1, and its index as `first_index`), and their
-        text is not told again. Raises HandrailError when the request can never run, or too many wait.
+        text is not told again. They are read as a prompt is, which rounds otherwise in the last bits: where two tokens
+        are all but equally likely, it may take the other one.
+
+        Raises HandrailError when the request can never run, or too many wait.
         """
         tokens = self._checked(prompt)
         self._checked(resume or [0])
@@ -99,7 +106,8 @@ class Generator:
 
     def cancel(self, request: int) -> None:
         """Ends all continuations of a request at the next step; unknown and ended ids are ignored."""
-        self._cancelled.append(request)
+        with self._lock:
+            self._cancelled.append(request)
 
     def step(self) -> list[Piece]:
         """One turn: some of the prompts' tokens are read, then each running continuation gets one token."""
@@ -134,26 +142,38 @@ class Generator:
 
         Raises HandrailError at once when the request can never run.
         """
-        stream = self._pieces_of(self._listen(prompt, settings), settings.n)
-        next(stream)  # From here on, whoever drops it ends it.
-        return stream
+        return self._opened(prompt, settings)
 
     def answer(self, prompts: Iterable[Sequence[int]], settings: Settings) -> list[list[Answered]]:
-        """For each prompt, its `n` whole continuations, in order; no more prompts wait at once than help."""
-        opened: deque[Iterator[Piece]] = deque()
+        """For each prompt, its `n` whole continuations, in order; no more prompts wait at once than help.
+
+        Raises the problem of one that failed.
+        """
+        opened: deque[Pieces] = deque()
         answers = []
-        for prompt in prompts:
-            opened.append(self.stream(prompt, settings))
-            if len(opened) > AHEAD * self._slots.most:
-                answers.append(_answers(list(opened.popleft()), settings))
-        return answers + [_answers(list(stream), settings) for stream in opened]
+        try:
+            for prompt in prompts:
+                opened.append(self._opened(prompt, settings))
+                if len(opened) > AHEAD * self._slots.most:
+                    answers.append(_answers(opened[0], settings))
+                    opened.popleft()
+            return answers + [_answers(pieces, settings) for pieces in opened]
+        finally:
+            for pieces in opened:
+                pieces.close()
+
+    def _opened(self, prompt: Sequence[int], settings: Settings) -> Pieces:
+        pieces = self._pieces_of(self._listen(prompt, settings), settings.n)
+        next(pieces)  # From here on, whoever drops it ends it.
+        return pieces
 
     def _listen(self, prompt: Sequence[int], settings: Settings) -> int:
-        request = self.submit(prompt, settings)
-        self._inboxes[request] = deque()
-        return request
+        with self._lock:  # Nobody takes a turn before there is where its pieces go.
+            request = self.submit(prompt, settings)
+            self._inboxes[request] = deque()
+            return request
 
-    def _pieces_of(self, request: int, unfinished: int) -> Iterator[Piece]:
+    def _pieces_of(self, request: int, unfinished: int) -> Pieces:
         inbox = self._inboxes[request]
         try:
             yield Piece(request, 0, "")
@@ -171,8 +191,8 @@ class Generator:
         """Takes a turn for all who listen, unless another thread's turn has just filled this inbox."""
         with self._lock:
             for piece in () if inbox else self._turn():
-                if piece.id in self._inboxes:
-                    self._inboxes[piece.id].append(piece)
+                if (other := self._inboxes.get(piece.id)) is not None:
+                    other.append(piece)
 
     def _checked(self, prompt: Sequence[int]) -> np.ndarray:
         """The prompt's tokens; an empty one begins as the model's texts begin."""
@@ -181,13 +201,13 @@ class Generator:
             raise HandrailError("too_large", problem, f"give at most {MAX_PROMPT_TOKENS:,}", field="prompt")
         begin = self._tokenizer.begin
         marks = [*([] if begin is None else [begin]), *sorted(self._tokenizer.ends)]
-        tokens = np.array(list(prompt) or marks[:1], dtype=np.int64)
-        if not len(tokens):
+        tokens = list(prompt) or marks[:1]
+        if not tokens:
             raise HandrailError("data", "the prompt is empty", "give at least one character", field="prompt")
-        if tokens.min() < 0 or tokens.max() >= self._decoder.shape.vocabulary:
+        if min(tokens) < 0 or max(tokens) >= self._decoder.shape.vocabulary:
             problem = f"a prompt with tokens outside 0 to {self._decoder.shape.vocabulary - 1:,}"
             raise HandrailError("data", problem, "take the tokenizer that belongs to this model", field="prompt")
-        return tokens
+        return np.array(tokens, dtype=np.int64)
 
     def _continuations(self, request: Request, prompt: np.ndarray, first_index: int) -> list[Continuation]:
         settings = request.settings
@@ -310,9 +330,13 @@ class Generator:
             self._recent.popleft()
 
 
-def _answers(pieces: Sequence[Piece], settings: Settings) -> list[Answered]:
-    """The pieces of one request put together, by index."""
-    own = [[piece for piece in pieces if piece.index == index] for index in range(settings.n)]
+def _answers(pieces: Iterator[Piece], settings: Settings) -> list[Answered]:
+    """The pieces of one request put together, by index. Raises the problem of one that failed."""
+    own: list[list[Piece]] = [[] for _ in range(settings.n)]
+    for piece in pieces:
+        if piece.problem is not None:
+            raise piece.problem
+        own[piece.index].append(piece)
     return [_answered(some, settings) for some in own]
 
 
@@ -326,5 +350,4 @@ def _answered(pieces: Sequence[Piece], settings: Settings) -> Answered:
         logprobs=None if settings.logprobs is None else logprobs,
         finish=last.finish,
         usage=last.usage,
-        problem=last.problem,
     )

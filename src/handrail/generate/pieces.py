@@ -60,4 +60,3 @@ class Answered:
     logprobs: tuple[TokenLogprob, ...] | None
     finish: Finish
     usage: Usage
-    problem: HandrailError | None = None

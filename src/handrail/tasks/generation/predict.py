@@ -5,12 +5,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
-import threading
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from functools import cached_property
 from typing import Any, Final
 
 from handrail.catalog.safetensors import read_safetensors
@@ -40,14 +37,9 @@ class Writer:
         budget_bytes: int | None = None,
     ) -> None:  # fmt: skip
         self.decoder, self.tokenizer, self.chat, self.defaults = decoder, tokenizer, chat, defaults
-        self._adds_begin, self._budget_bytes = adds_begin, budget_bytes
-        self._lock = threading.Lock()
-        self._mail: dict[int, deque[Piece]] = {}
-
-    @cached_property
-    def generator(self) -> Generator:
-        """What continues. It fills the decoder's slots: who measures on the decoder must not have asked for it."""
-        return Generator(self.decoder, self.tokenizer, budget_bytes=self._budget_bytes)
+        self._adds_begin = adds_begin
+        # It fills the decoder's slots: who measures on the decoder must not ask it for anything.
+        self.generator = Generator(decoder, tokenizer, budget_bytes=budget_bytes)
 
     @property
     def window(self) -> int:
@@ -112,58 +104,11 @@ class Writer:
 
     def stream(self, prompt: Sequence[int], settings: Settings) -> Iterator[Piece]:
         """The pieces of one request as they come; leaving the loop ends it."""
-        number = self._submitted(prompt, settings)
-        try:
-            yield from self._pieces(number, settings.n)
-        finally:
-            self._leave(number)
+        return self.generator.stream(prompt, settings)
 
     def answer(self, prompts: Sequence[Sequence[int]], settings: Settings) -> list[list[Answered]]:
-        """For each prompt its `n` continuations; all run together."""
-        numbers: list[int] = []
-        try:
-            numbers += [self._submitted(prompt, settings) for prompt in prompts]
-            return [gathered(self._pieces(number, settings.n), settings.n) for number in numbers]
-        finally:
-            for number in numbers:
-                self._leave(number)
-
-    def _submitted(self, prompt: Sequence[int], settings: Settings) -> int:
-        with self._lock:
-            number = self.generator.submit(prompt, settings)
-            self._mail[number] = deque()
-            return number
-
-    def _pieces(self, number: int, count: int) -> Iterator[Piece]:
-        while count:
-            piece = self._next(number)
-            count -= piece.finish is not None
-            yield piece
-
-    def _next(self, number: int) -> Piece:
-        mail = self._mail[number]
-        while True:
-            with self._lock:
-                if mail:
-                    return mail.popleft()
-                for piece in self.generator.step():
-                    if piece.id in self._mail:
-                        self._mail[piece.id].append(piece)
-
-    def _leave(self, number: int) -> None:
-        with self._lock:
-            self.generator.cancel(number)
-            self._mail.pop(number, None)
-
-
-def gathered(pieces: Iterator[Piece], count: int) -> list[Answered]:
-    """Whole continuations of the pieces of one request. Raises the problem of one that failed."""
-    parts: list[list[Piece]] = [[] for _ in range(count)]
-    for piece in pieces:
-        if piece.problem is not None:
-            raise piece.problem
-        parts[piece.index].append(piece)
-    return [_whole(part) for part in parts]
+        """For each prompt its `n` continuations; they run together. Raises the problem of one that failed."""
+        return self.generator.answer(prompts, settings)
 
 
 def message_of(found: Answered, *, calls: bool) -> Answer:
@@ -249,16 +194,3 @@ def _check(tokenizer: Tokenizer, vocabulary: int, special: Mapping[str, Any]) ->
 
 def _one_or_all(found: list[Answer]) -> Any:
     return found[0] if len(found) == 1 else found
-
-
-def _whole(pieces: list[Piece]) -> Answered:
-    last = pieces[-1]
-    assert last.finish is not None and last.usage is not None
-    logprobs = tuple(one for piece in pieces for one in piece.logprobs or ())
-    return Answered(
-        text="".join(piece.text for piece in pieces),
-        tokens=tuple(token for piece in pieces for token in piece.tokens),
-        logprobs=logprobs if any(piece.logprobs is not None for piece in pieces) else None,
-        finish=last.finish,
-        usage=last.usage,
-    )
