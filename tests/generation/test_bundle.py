@@ -50,6 +50,16 @@ def test_the_same_decoder_gives_the_same_bytes(tmp_path: Path) -> None:
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+def test_weights_that_are_exchanged_while_they_are_read_are_refused(tmp_path: Path) -> None:
+    folder = generation_bundle(tmp_path / "one")
+    mapped = open_bundle(folder).map(WEIGHTS)
+    other = shutil.copy(folder / WEIGHTS, tmp_path / "other")
+    Path(other).replace(folder / WEIGHTS)
+    with pytest.raises(HandrailError, match="exchanged while it was read"):
+        mapped.check()
+    open_bundle(folder).check(WEIGHTS)
+
+
 def test_it_goes_through_an_archive(kept: Model, tmp_path: Path) -> None:
     archive = Store(kept.bundle.path.parents[2]).export("tiny", tmp_path / "tiny.handrail")
     entry = Store(tmp_path / "home").import_archive(archive, "again", approve=lambda folder: load(folder).check())

@@ -17,7 +17,8 @@ BLOCK_BYTES: Final = 4 * 2**20
 
 class Mapped:
     """`content` is the file's bytes; nothing computed from them may be told before `check` has said that they are the
-    listed ones. Whoever may write the file can change it later: the mapping saves memory, it does not guard."""
+    listed ones, and that whoever opened `path` meanwhile got these. Whoever may write the file can change it later: the
+    mapping saves memory, it does not guard."""
 
     def __init__(self, path: Path, size: int, digest: str) -> None:
         """Raises HandrailError ("bundle") for what is no plain file of `size` bytes."""
@@ -31,6 +32,7 @@ class Mapped:
             status = os.fstat(self._file)
             if not stat.S_ISREG(status.st_mode) or status.st_size != size or not size:
                 raise self._damaged("it is no file of the listed size")
+            self._identity = _identity(status)
             self._map = mmap.mmap(self._file, size, access=mmap.ACCESS_READ)
             self.content = memoryview(self._map)
         except BaseException:
@@ -40,10 +42,16 @@ class Mapped:
         self._thread.start()
 
     def check(self) -> None:
-        """Waits for the sha256. Raises HandrailError ("bundle") where it is another."""
+        """Waits for the sha256. Raises HandrailError ("bundle") where it is another, or the file was exchanged."""
         self._thread.join()
         if self._found != self._digest:
             raise self._damaged(f"checksum mismatch in {self.path.name}")
+        try:
+            status = self.path.lstat()
+        except OSError as error:
+            raise self._damaged(f"{self.path.name} is gone: {error.strerror}") from error
+        if _identity(status) != self._identity:
+            raise self._damaged(f"{self.path.name} was exchanged while it was read")
 
     def rest(self) -> None:
         """What was looked at counts as this process's memory no longer; whatever looks again is given it again."""
@@ -66,3 +74,8 @@ class Mapped:
     def _damaged(self, problem: str) -> HandrailError:
         mend = "the bundle is damaged or foreign: train or import it again"
         return HandrailError("bundle", problem, mend, where=str(self.path))
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    """What another file in the same place, or other bytes in the same file, would have changed."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
