@@ -122,9 +122,29 @@ def open_decoder(
     `file` is where the tensors lie, if they do. Raises HandrailError ("bundle") where shape and weights do not belong
     together.
     """
-    import onnxruntime
-
     longest = min(window or shape.context, shape.context)
+    try:
+        arrays = {**tensors, **_derived(shape, tensors, longest)}
+        stored = {
+            name: Stored(array.dtype.name, array.shape, HANDED_OVER if file is None else file.place(array))
+            for name, array in arrays.items()
+        }
+        content, wanted = graph(shape, stored)
+    except (LookupError, TypeError, ValueError) as error:
+        said = f"there is no {error}" if isinstance(error, KeyError) else str(error)
+        problem = f"weights and shape do not belong together: {said[:200]}"
+        raise HandrailError("bundle", problem, "import or train it again") from error
+    session = _session(content, {name: arrays[name] for name in wanted}, threads=threads, file=file)
+    if file is not None:
+        file.let_go()
+    return Decoder(shape, session, _Arena(shape, slots, longest), pairs=_has_pairs(arrays))
+
+
+def _session(content: bytes, given: Mapping[str, np.ndarray], *, threads: int, file: File | None) -> Any:
+    """The graph, opened, with the weights that lie in no file. Raises HandrailError ("bundle") for what cannot be."""
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
     options = onnxruntime.SessionOptions()
     if file is not None:
         options.add_session_config_entry(WEIGHTS_FOLDER, str(file.path.absolute().parent))
@@ -133,22 +153,19 @@ def open_decoder(
     options.log_severity_level = 4
     # Nothing is to be gained by fusing nodes: the graph is written as it is to run.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in given.values()]
+    options.add_external_initializers(list(given), values)
     try:
-        arrays = {**tensors, **_derived(shape, tensors, longest)}
-        stored = {
-            name: Stored(array.dtype.name, array.shape, HANDED_OVER if file is None else file.place(array))
-            for name, array in arrays.items()
-        }
-        content, wanted = graph(shape, stored)
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(arrays[name]) for name in wanted]
-        options.add_external_initializers(wanted, values)
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        problem = f"weights and shape do not belong together: {str(error)[:200]}"
-        raise HandrailError("bundle", problem, "import or train it again") from error
-    if file is not None:
-        file.let_go()
-    return Decoder(shape, session, _Arena(shape, slots, longest), pairs=_has_pairs(arrays))
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except (
+        state.Fail,
+        state.InvalidArgument,
+        state.InvalidGraph,
+        state.NotImplemented,
+        state.RuntimeException,
+    ) as error:
+        problem = f"onnxruntime does not open these weights: {str(error)[:200]}"
+        raise HandrailError("bundle", problem, "import or train it again, or free some memory") from error
 
 
 def _derived(shape: Shape, tensors: Mapping[str, np.ndarray], window: int) -> dict[str, np.ndarray]:
