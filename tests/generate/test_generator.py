@@ -442,6 +442,29 @@ def test_streams_in_several_threads_share_the_batch():
     assert [texts[seed] for seed in range(6)] == [alone(PROMPT, each)[0].text for each in settings]
 
 
+def test_a_turn_of_another_thread_loses_nothing_of_who_has_just_asked():
+    subject, settings = generator(), Settings(seed=1, max_tokens=40, ignore_end=True)
+    other, ask = subject.stream(PROMPT, settings), subject.submit
+
+    def submit(*given):
+        request = ask(*given)
+        turn = threading.Thread(target=lambda: [next(other) for _ in range(5)])
+        turn.start()
+        turn.join(0.05)
+        return request
+
+    subject.submit = submit
+    assert "".join(piece.text for piece in subject.stream(PROMPT, settings)) == alone(PROMPT, settings)[0].text
+
+
+def test_where_one_prompt_is_refused_the_others_end():
+    subject = generator()
+    with pytest.raises(HandrailError) as raised:
+        subject.answer([PROMPT, PROMPT, [-1]], Settings(ignore_end=True))
+    subject.step()
+    assert raised.value.code == "data" and subject.is_idle and not subject._inboxes
+
+
 def test_times_and_rates_are_told():
     now = [100.0]
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from handrail.core.errors import HandrailError
+from handrail.generate.sampling import Sampler
 from handrail.model import Model, load
 from handrail.tasks.generation.measure import foreseen
 from handrail.tasks.generation.predict import load as load_writer
@@ -60,6 +61,16 @@ def test_a_stream_that_is_left_frees_its_place(model: Model) -> None:
             assert piece.finish is None
             break
     model("x", max_tokens=1)
+    assert model.writer.generator.is_idle
+
+
+def test_a_continuation_that_fails_is_raised(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def choose(*_: object) -> int:
+        raise HandrailError("bug", "no token", "report it")
+
+    monkeypatch.setattr(Sampler, "choose", choose)
+    with pytest.raises(HandrailError, match="no token"):
+        model("The ship", max_tokens=3)
     assert model.writer.generator.is_idle
 
 
