@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import orjson
+
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.field import described
 from handrail.core.values import quoted
 from handrail.generate.settings import settings_from
 from handrail.serve.api import Api, Version
-from handrail.serve.formats.writing import Json, true_or_false
+from handrail.serve.formats.writing import Json, event, true_or_false
 from handrail.serve.talks import Said
 
 DONE: Final = b"data: [DONE]\n\n"
@@ -104,13 +106,27 @@ class Numbers:
 
 
 class Envelope:
-    """What stands around every answer and event of one request."""
+    """What stands around every answer and event of one request: who wrote it, and `numbers`. `usage`: the numbers come
+    in an event of their own, at the end."""
 
-    def __init__(self, prefix: str, kind: str, version: Version) -> None:
-        self.fields: Json = {
+    def __init__(self, prefix: str, kind: str, version: Version, numbers: Numbers, *, usage: bool) -> None:
+        self._numbers, self._usage = numbers, usage
+        self._fields: Json = {
             "id": f"{prefix}-{os.urandom(12).hex()}", "object": kind, "created": int(time.time()),
             "model": version.name, "system_fingerprint": f"{version.name}@{version.number}",
         }  # fmt: skip
 
-    def around(self, choices: Sequence[Json], **more: Any) -> Json:
-        return {**self.fields, "choices": choices, **more}
+    def whole(self, choices: Sequence[Json]) -> bytes:
+        return orjson.dumps(self._with_numbers(choices))
+
+    def event(self, choice: Json) -> bytes:
+        if self._usage:
+            return event({**self._fields, "choices": [choice], "usage": None})
+        more = {} if choice["finish_reason"] is None else self._numbers.more
+        return event({**self._fields, "choices": [choice], **more})
+
+    def last(self) -> bytes:
+        return (event(self._with_numbers([])) if self._usage else b"") + DONE
+
+    def _with_numbers(self, choices: Sequence[Json]) -> Json:
+        return {**self._fields, "choices": choices, "usage": self._numbers.usage, **self._numbers.more}

@@ -8,15 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import orjson
-
 from handrail.core.errors import HandrailError
 from handrail.core.field import described
 from handrail.generate.settings import ANY_JSON, settings_from
 from handrail.serve.api import Version
 from handrail.serve.formats.generation import messages_of
 from handrail.serve.formats.openai_asked import (
-    DONE,
     PASSED_OVER,
     SAME,
     Envelope,
@@ -71,24 +68,20 @@ class Chat:
     """Texts as messages, one for each of `n`. `calls`: there are tools, so a text may be a call of one."""
 
     def __init__(self, version: Version, count: int, *, calls: bool, streams: bool, usage: bool) -> None:
-        self._envelope = Envelope("chatcmpl", "chat.completion.chunk" if streams else "chat.completion", version)
         self._numbers = Numbers(count)
+        kind = "chat.completion.chunk" if streams else "chat.completion"
+        self._envelope = Envelope("chatcmpl", kind, version, self._numbers, usage=usage)
         self._readers = [Reader(calls=calls) for _ in range(count)]
         self._begun: set[int] = set()
-        self._usage = usage
 
     def whole(self, found: Sequence[Sequence[Said]]) -> bytes:
-        choices = [self._choice(said) for said in found]
-        return orjson.dumps(self._envelope.around(choices, usage=self._numbers.usage, **self._numbers.more))
+        return self._envelope.whole([self._choice(said) for said in found])
 
     def events(self, some: Sequence[Said]) -> bytes:
-        return b"".join(self._chunk(choice) for said in some for choice in self._deltas(said))
+        return b"".join(self._envelope.event(choice) for said in some for choice in self._deltas(said))
 
     def last(self) -> bytes:
-        usage = (
-            event(self._envelope.around([], usage=self._numbers.usage, **self._numbers.more)) if self._usage else b""
-        )
-        return usage + DONE
+        return self._envelope.last()
 
     def failed(self, error: Json) -> bytes:
         return event(error)
@@ -128,10 +121,6 @@ class Chat:
             finish = "tool_calls" if calls and said.finish == "stop" else said.finish
             found.append(_delta(place, {}, finish=finish))
         return found
-
-    def _chunk(self, choice: Json) -> bytes:
-        more = {} if choice["finish_reason"] is None or self._usage else self._numbers.more
-        return event(self._envelope.around([choice], **({"usage": None} if self._usage else {}), **more))
 
 
 def _delta(place: int, delta: Json, *, logprobs: Json | None = None, finish: str | None = None) -> Json:

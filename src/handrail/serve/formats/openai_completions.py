@@ -8,13 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import orjson
-
 from handrail.core.errors import HandrailError
 from handrail.core.field import described
 from handrail.serve.api import Version
 from handrail.serve.formats.openai_asked import (
-    DONE,
     PASSED_OVER,
     SAME,
     Envelope,
@@ -57,11 +54,10 @@ class Completions:
     """Texts as choices; a choice for each text of each prompt."""
 
     def __init__(self, version: Version, count: int, echoes: Sequence[str | None] | None, *, usage: bool) -> None:
-        self._envelope = Envelope("cmpl", "text_completion", version)
         self._numbers = Numbers(count)
+        self._envelope = Envelope("cmpl", "text_completion", version, self._numbers, usage=usage)
         self._count = count
         self._echoes = echoes
-        self._usage = usage
         self._written: dict[int, int] = {}
 
     def whole(self, found: Sequence[Sequence[Said]]) -> bytes:
@@ -70,16 +66,13 @@ class Completions:
             choice = self._choice(said[0].place, "".join(one.text for one in said), said)
             choices.append(choice | {"finish_reason": said[-1].finish})
             self._numbers.add(said[-1])
-        return orjson.dumps(self._envelope.around(choices, usage=self._numbers.usage, **self._numbers.more))
+        return self._envelope.whole(choices)
 
     def events(self, some: Sequence[Said]) -> bytes:
         return b"".join(map(self._event, some))
 
     def last(self) -> bytes:
-        usage = (
-            event(self._envelope.around([], usage=self._numbers.usage, **self._numbers.more)) if self._usage else b""
-        )
-        return usage + DONE
+        return self._envelope.last()
 
     def failed(self, error: Json) -> bytes:
         return event(error)
@@ -89,9 +82,7 @@ class Completions:
             self._numbers.add(said)
         elif not said.text and said.logprobs is None:
             return b""
-        choice = self._choice(said.place, said.text, [said]) | {"finish_reason": said.finish}
-        more = {} if said.finish is None or self._usage else self._numbers.more
-        return event(self._envelope.around([choice], **({"usage": None} if self._usage else {}), **more))
+        return self._envelope.event(self._choice(said.place, said.text, [said]) | {"finish_reason": said.finish})
 
     def _choice(self, place: int, text: str, said: Sequence[Said]) -> Json:
         start = self._written.get(place, 0)
