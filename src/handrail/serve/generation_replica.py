@@ -25,6 +25,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from handrail.core.errors import HandrailError
+from handrail.core.processors import processors
 from handrail.generate.pieces import Piece, TokenLogprob
 from handrail.generate.settings import Settings, settings_from
 from handrail.model import Model, load
@@ -120,7 +121,7 @@ def checked(model: Model) -> Header:
 def threads() -> int:
     """The cores that a replica uses."""
     given = os.environ.get(THREADS, "")
-    return int(given) if given.isdigit() and int(given) else len(os.sched_getaffinity(0))
+    return int(given) if given.isdigit() and int(given) else processors()
 
 
 def serve(open_voice: Callable[[], Voice], connection: socket.socket) -> None:
