@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from handrail.catalog.decoders import DecoderBase
@@ -48,6 +49,22 @@ def test_what_is_kept_has_proven_itself_and_says_what_rounding_cost(kept: Model)
 def test_the_same_decoder_gives_the_same_bytes(tmp_path: Path) -> None:
     files = [generation_bundle(tmp_path / name) / WEIGHTS for name in ("one", "two")]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize("name", ["model.norm.weight", "model.layers.0.mlp.up_proj.weight"])
+def test_a_decoder_that_lacks_a_tensor_is_refused(name: str, tmp_path: Path) -> None:
+    tensors = {known: tensor for known, tensor in llama_tensors().items() if known != name}
+    with pytest.raises(HandrailError, match=f"lacks the tensor {name.removeprefix('model.')}") as caught:
+        keep_decoder(base(names=tuple(tensors), get=tensors.__getitem__), "tiny", home=tmp_path)
+    assert caught.value.code == "data"
+
+
+@pytest.mark.parametrize("name", ["model.norm.weight", "model.layers.0.self_attn.k_proj.weight"])
+@pytest.mark.parametrize("sizes", [(), (1, 64), (2, 2, 16)])
+def test_a_decoder_whose_tensors_have_other_sizes_is_refused(name: str, sizes: tuple[int, ...], tmp_path: Path) -> None:
+    tensors = {**llama_tensors(), name: np.ones(sizes, np.float32)}
+    with pytest.raises(HandrailError, match=r"cannot be taken|do not belong together"):
+        keep_decoder(base(names=tuple(tensors), get=tensors.__getitem__), "tiny", home=tmp_path)
 
 
 def test_weights_that_are_exchanged_while_they_are_read_are_refused(tmp_path: Path) -> None:

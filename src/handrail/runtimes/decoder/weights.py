@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from handrail.core.errors import HandrailError
 from handrail.runtimes.decoder.config import shape_of
 from handrail.runtimes.decoder.rounding import LONGEST_BLOCK, block_of, rounded
 from handrail.runtimes.decoder.shape import Shape
@@ -33,12 +34,27 @@ def packed(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Our tensors of a model in Hugging Face's names, rounded to `bits` (8, 4, or 32: as they are), one after another.
 
-    `get` gives a tensor as float32 by its name, `names` are all it has.
+    `get` gives a tensor as float32 by its name, `names` are all it has. Raises HandrailError ("data") where some are
+    missing or of other sizes.
     """
     shape, known = shape_of(config, "config.json"), frozenset(names)
     prefix = next((front for front in ("", "transformer.", "model.") if f"{front}{_first(shape)}" in known), "")
-    for name, tensor in _tensors(shape, lambda name: get(f"{prefix}{name}" if f"{prefix}{name}" in known else name)):
-        yield from _rounded(name, tensor, shape, bits)
+
+    def read(name: str) -> np.ndarray:
+        for there in (f"{prefix}{name}", name):
+            if there in known:
+                return get(there)
+        raise _refused(f"it lacks the tensor {name}")
+
+    try:
+        for name, tensor in _tensors(shape, read):
+            yield from _rounded(name, tensor, shape, bits)
+    except (ValueError, IndexError) as error:
+        raise _refused("its tensors have other sizes than its settings say") from error
+
+
+def _refused(problem: str) -> HandrailError:
+    return HandrailError("data", f"this model cannot be taken: {problem}", "fetch it again, all of its files")
 
 
 def _first(shape: Shape) -> str:
