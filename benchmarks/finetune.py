@@ -3,8 +3,8 @@
     python benchmarks/finetune.py --data DIR [--only five,plain,scratch] [--quick] [--json]
 
 DIR holds corpus/tinyshakespeare.txt. The last tenth of it is held out and never trained on, as nanoGPT does. `plain` is
-what a first script would be: transformers' own model and loss, float32, AdamW over everything; ours gets the same rows,
-as many steps, and its own rate; both are scored in float32 over the whole vocabulary. `--quick` runs each for seconds.
+what a first script would be: transformers' own model and loss, float32, AdamW over everything; ours gets the same rows
+in the same steps, and its own rate; both are scored in float32 over the whole vocabulary. `--quick` runs each for seconds.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import numpy as np
 BASE = "smollm2"
 ROWS_SCORED = 32
 PLAIN_RATE = 1e-4
+ROWS_A_STEP = 4
 
 
 def main() -> None:
@@ -136,6 +138,7 @@ def _tokens(options: argparse.Namespace, folder: Path) -> tuple[Any, np.ndarray,
 def _ours(start: Any, ids: np.ndarray, held: Any, steps: int, options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
+    from handrail.core.allocator import keeping_memory
     from handrail.finetuning.corpus import Tokens, rows_of
     from handrail.finetuning.learner import Learner
     from handrail.finetuning.loop import learn
@@ -152,13 +155,14 @@ def _ours(start: Any, ids: np.ndarray, held: Any, steps: int, options: argparse.
     material = Material(len(ids), held.inputs.size, len(np.unique(ids)), len(ids))
     order = Order(method=options.method, steps=steps, rate=options.rate)
     settings = plan(shape_of_start(start), material, vars(powers()), order, {"name": BASE}).settings
+    settings = replace(settings, batch=ROWS_A_STEP)
     network = network_of(start.config, start.get, start.names)
     before = _scored(network.model, held)
     torch.manual_seed(0)
     make_trainable(network, settings.method, settings.first, settings.rank, half=settings.half)
     learner = Learner(network, settings, vocabulary_of(ids, start.config["vocab_size"]), _heard)
     rows = rows_of(Tokens(ids, np.ones(len(ids), bool), 1), settings.length)
-    with tempfile.TemporaryDirectory() as state:
+    with tempfile.TemporaryDirectory() as state, keeping_memory():
         begun = time.monotonic()
         learn(learner, rows, None, Clock(None), Path(state), lambda _: None)
         took = time.monotonic() - begun
@@ -175,6 +179,7 @@ def _plain(start: Any, ids: np.ndarray, held: Any, steps: int) -> dict[str, floa
     from handrail.finetuning.network import network_of
 
     model = network_of(start.config, start.get, start.names).model
+    model.config._attn_implementation = "sdpa"
     model.train()
     rows = rows_of(Tokens(ids, np.ones(len(ids), bool), 1), 256)
     optimizer = torch.optim.AdamW(model.parameters(), lr=PLAIN_RATE, betas=(0.9, 0.95), weight_decay=0.01)
@@ -182,7 +187,7 @@ def _plain(start: Any, ids: np.ndarray, held: Any, steps: int) -> dict[str, floa
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = PLAIN_RATE * rate_at(step / steps)
-        part = rows.some(numbers_at(step, 4, len(rows), 0))
+        part = rows.some(numbers_at(step, ROWS_A_STEP, len(rows), 0))
         logits = model(input_ids=torch.from_numpy(part.inputs)).logits
         loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.from_numpy(part.targets).flatten())
         loss.backward()
@@ -190,7 +195,7 @@ def _plain(start: Any, ids: np.ndarray, held: Any, steps: int) -> dict[str, floa
         optimizer.step()
         optimizer.zero_grad()
     took = time.monotonic() - begun
-    return {"after": _scored(model, held), "tokens_s": steps * 1024 / took}
+    return {"after": _scored(model, held), "tokens_s": steps * part.inputs.size / took}
 
 
 def _scored(model: Any, held: Any) -> float:

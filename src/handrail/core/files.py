@@ -40,24 +40,8 @@ def write_bytes(path: Path, content: bytes, mode: int = FILE_MODE) -> None:
 
     At no moment may anybody read it whom `mode` does not let.
     """
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=".draft-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                reached("write.unsynced")
-                os.fsync(file.fileno())
-            Path(draft).chmod(mode)
-            reached("write.synced")
-            Path(draft).replace(path)
-            reached("write.renamed")
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(draft).unlink()
-            raise
-        sync_folder(path.parent)
+    with drafted_file(path, mode) as file:
+        file.write(content)
 
 
 def write_text(path: Path, content: str) -> None:
@@ -86,7 +70,7 @@ def write_blocks(path: Path, blocks: Iterable[bytes], mode: int = FILE_MODE) -> 
 
 
 @contextlib.contextmanager
-def drafted_file(path: Path) -> Iterator[BinaryIO]:
+def drafted_file(path: Path, mode: int = FILE_MODE) -> Iterator[BinaryIO]:
     """A file to write, in any order, that takes its name when all is written, and else leaves nothing."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,9 +79,12 @@ def drafted_file(path: Path) -> Iterator[BinaryIO]:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
                 file.flush()
+                reached("write.unsynced")
                 os.fsync(file.fileno())
-            Path(draft).chmod(FILE_MODE)
+            Path(draft).chmod(mode)
+            reached("write.synced")
             Path(draft).replace(path)
+            reached("write.renamed")
         except BaseException:
             with contextlib.suppress(OSError):
                 Path(draft).unlink()

@@ -13,6 +13,7 @@ from typing import Any, Final
 import torch
 
 from handrail import __version__
+from handrail.core.allocator import keeping_memory
 from handrail.core.errors import HandrailError
 from handrail.core.events import Said, Tell, Warned
 from handrail.core.processors import processors
@@ -57,7 +58,8 @@ def carry_out(request: Request, tell: Tell) -> Model:
         if not request.resume:
             forget_state(kept.folder)
         # Steps of small new networks are over before a second thread has begun.
-        with stopping_on_interrupt(clock, tell), _threads(1 if request.from_scratch else processors()):
+        threads = 1 if request.from_scratch else processors()
+        with stopping_on_interrupt(clock, tell), keeping_memory(), _threads(threads):
             sample = _sampler(network, ready) if request.samples else None
             learnt = learn(learner, rows, held_rows, clock, kept.folder, tell, sample=sample)
         tell(Said(f"after {learnt.position.step:,} steps and {learnt.position.tokens:,} tokens: {learnt.ended}"))

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
-from handrail.core.files import write_bytes
+from handrail.catalog.safetensors_writing import write_safetensors
 
 STATE: Final = "state.safetensors"
 FORMAT: Final = 1
+# LoRA beside all matrices of a hundred blocks has 7,000 tensors.
+HEADER_BYTES: Final = 2**20
 
 
 @dataclass
@@ -44,13 +47,20 @@ def save_state(
     best: dict[str, torch.Tensor],
 ) -> None:
     """Replaces the state in `folder` by the one of now."""
-    tensors = {f"now/{name}": one.detach().contiguous() for name, one in trained.items()}
-    tensors |= {f"best/{name}": one.contiguous() for name, one in best.items()}
-    for name, parameter in trained.items():
-        for kind, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{kind}/{name}"] = torch.as_tensor(value).detach().contiguous()
     said = json.dumps({"format": FORMAT, **dataclasses.asdict(position)})
-    write_bytes(folder / STATE, save(tensors, metadata={"position": said}))
+    tensors = _tensors(trained, optimizer, best)
+    write_safetensors(folder / STATE, tensors, metadata={"position": said}, header_bytes=HEADER_BYTES)
+
+
+def _tensors(
+    trained: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, best: dict[str, torch.Tensor]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """One after another: a copy of all would need as much memory as the training."""
+    for name, parameter in trained.items():
+        kinds = {"now": parameter, **optimizer.state.get(parameter, {})}
+        kinds |= {"best": best[name]} if name in best else {}
+        for kind, value in kinds.items():
+            yield f"{kind}/{name}", torch.as_tensor(value).detach().cpu().numpy()
 
 
 def saved_position(folder: Path) -> Position | None:

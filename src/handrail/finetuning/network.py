@@ -17,6 +17,7 @@ from torch import nn
 from transformers.initialization import no_init_weights
 
 from handrail.core.errors import HandrailError
+from handrail.finetuning import attention
 
 PREFIXES: Final = ("", "model.", "transformer.")
 # Fine-tuning takes no chances: what a dropout would add is noise, and hidden values of frozen blocks could not be kept.
@@ -108,7 +109,9 @@ def _built(config: Mapping[str, Any]) -> nn.Module:
         settings = transformers.AutoConfig.for_model(**known)
         settings.update({name: 0.0 for name in DROPOUTS if hasattr(settings, name)})
         settings.use_cache = False
-        return transformers.AutoModelForCausalLM.from_config(settings, attn_implementation="sdpa", dtype=torch.float32)
+        return transformers.AutoModelForCausalLM.from_config(
+            settings, attn_implementation=attention.NAME, dtype=torch.float32
+        )
     except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         problem = f"transformers cannot build it: {' '.join(str(error).split())[:160]}"
         raise HandrailError("bundle", problem, "choose a base of the GPT-2, Llama or Gemma family") from error
