@@ -51,6 +51,19 @@ def test_little_text_trains_few_numbers_and_says_that_it_is_little() -> None:
     assert any("nothing is held out" in text for text in found.warnings)
 
 
+def test_small_matrices_stand_beside_all_blocks_where_there_is_enough_text() -> None:
+    enough, little = planned(), planned(material=replace(MATERIAL, tokens=10_000))
+    assert (enough.settings.method, enough.settings.first) == ("lora", 0)
+    assert little.settings.first == 20
+    assert "beside those of all 30 blocks" in words(enough)["method"]
+
+
+def test_wider_bases_learn_with_smaller_steps_unless_a_rate_is_given() -> None:
+    wide = planned(replace(SHAPE, width=1152)).settings
+    assert wide.rate == pytest.approx(planned().settings.rate / 2)
+    assert planned(rate=3e-4).settings.rate == 3e-4
+
+
 def test_a_method_that_is_asked_for_is_taken() -> None:
     found = planned(method="full", time_s=60.0)
     assert found.settings.method == "full"
@@ -66,7 +79,7 @@ def test_every_decision_has_a_line() -> None:
 
 def test_hidden_values_are_kept_where_the_text_is_gone_through_more_than_once() -> None:
     assert not planned(time_s=60.0, method="lora").settings.keeps
-    found = planned(material=replace(MATERIAL, tokens=30_000), time_s=600.0, method="lora")
+    found = planned(material=replace(MATERIAL, tokens=10_000), time_s=600.0, method="lora")
     assert found.settings.keeps
     assert "computed once" in words(found)["kept"]
 

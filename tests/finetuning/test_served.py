@@ -21,7 +21,7 @@ def test_openai_s_client_streams_a_chat_from_a_model_that_was_taught(
     rows = [{"prompt": f"What did {who} do?", "answer": f"{who} sold rye."} for who in map(str, range(60))]
     path = tmp_path / "talk.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    model = handrail.finetune(path, base=str(tiny_base), name="talk", steps=12, samples=0)
+    model = handrail.finetune(path, base=str(tiny_base), name="talk", steps=120, samples=0)
     messages = [{"role": "user", "content": QUESTION}]
     wanted = model.chat(messages, max_tokens=12, temperature=0.0)
     with serving(model.bundle.path) as served:
@@ -32,7 +32,8 @@ def test_openai_s_client_streams_a_chat_from_a_model_that_was_taught(
                 stream=True,
             )  # fmt: skip
             choices = [choice for chunk in stream for choice in chunk.choices]
-    assert len(choices) > 3
+    assert len(choices) > 2
     said = "".join(choice.delta.content or "" for choice in choices)
     assert said.strip() == wanted["message"]["content"]
+    assert "sold rye." in said
     assert choices[-1].finish_reason in ("stop", "length")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["finetune"]
 
-PACKAGES: Final = ("torch", "transformers", "peft", "safetensors", "charset_normalizer")
+PACKAGES: Final = ("torch", "transformers", "safetensors", "charset_normalizer")
 
 
 def finetune(

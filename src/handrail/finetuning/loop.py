@@ -41,7 +41,7 @@ SAMPLE_SHARE: Final = 20
 # The restricted loss may fall so far below the exact one on held-out rows before it is given up.
 MOST_DRIFT: Final = 0.1
 # Looking at the held-out rows once may take this share of the time.
-JUDGING_SHARE: Final = 0.04
+JUDGING_SHARE: Final = 0.03
 # What is set aside for the last look, as a multiple of what the one before took.
 JUDGING_MARGIN: Final = 1.3
 Sample = Callable[[int], str]

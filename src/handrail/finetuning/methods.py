@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import peft
 import torch
 from torch import nn
 
-from handrail.finetuning.network import Network, quiet_libraries
+from handrail.finetuning.lora import SCALE, put_beside
+from handrail.finetuning.network import Network
 from handrail.finetuning.tuned import LORA_A, LORA_B, Tuned
-
-ADAPTER: Final = "handrail"
 
 
 def make_trainable(network: Network, method: str, first: int, rank: int, *, half: bool) -> None:
@@ -23,7 +21,8 @@ def make_trainable(network: Network, method: str, first: int, rank: int, *, half
     """
     network.model.requires_grad_(method in ("full", "new"))
     if method == "lora":
-        _add_lora(network, first, rank)
+        for block in network.blocks[first:]:
+            put_beside(block, rank)
     elif method == "blocks":
         for block in network.blocks[first:]:
             block.requires_grad_(True)
@@ -32,27 +31,6 @@ def make_trainable(network: Network, method: str, first: int, rank: int, *, half
             if not parameter.requires_grad:
                 parameter.data = parameter.data.to(torch.bfloat16)
     network.model.train()
-
-
-def _add_lora(network: Network, first: int, rank: int) -> None:
-    """LoRA beside every matrix of the blocks from `first` on (https://arxiv.org/abs/2106.09685), its scale 2."""
-    held = next(name for name, part in network.decoder.named_children() if part is network.blocks)
-    matrices = {name.split(".")[-1] for name, part in network.blocks[first].named_modules() if _is_matrix(part)}
-    settings = peft.LoraConfig(
-        r=rank,
-        lora_alpha=2 * rank,
-        lora_dropout=0.0,
-        target_modules=sorted(matrices),
-        layers_to_transform=list(range(first, len(network.blocks))),
-        layers_pattern=held,
-        fan_in_fan_out=any(type(part).__name__ == "Conv1D" for part in network.blocks[first].modules()),
-    )
-    with quiet_libraries():
-        peft.inject_adapter_in_model(settings, network.model, adapter_name=ADAPTER)
-
-
-def _is_matrix(part: nn.Module) -> bool:
-    return isinstance(part, nn.Linear) or type(part).__name__ == "Conv1D"
 
 
 def trained_parameters(network: Network) -> dict[str, nn.Parameter]:
@@ -76,8 +54,7 @@ def _adapter(network: Network, name: str, array: np.ndarray) -> Iterator[tuple[s
     """One of LoRA's matrices, so that b @ a (scaled already) has the shape of the tensor that it is added to."""
     owner, _, kind = name.partition(".lora_")
     layer: Any = network.model.get_submodule(owner)
-    turned = bool(layer.fan_in_fan_out) if hasattr(layer, "fan_in_fan_out") else False
-    is_b = kind.startswith("B")
-    scaled = array * layer.scaling[ADAPTER] if is_b else array
-    written = (LORA_A if is_b else LORA_B) if turned else (LORA_B if is_b else LORA_A)
-    yield f"{owner}.weight{written}", np.ascontiguousarray(scaled.T if turned else scaled)
+    is_b = kind == "B"
+    scaled = array * SCALE if is_b else array
+    written = (LORA_A if is_b else LORA_B) if layer.is_turned else (LORA_B if is_b else LORA_A)
+    yield f"{owner}.weight{written}", np.ascontiguousarray(scaled.T if layer.is_turned else scaled)

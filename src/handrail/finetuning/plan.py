@@ -18,8 +18,10 @@ EFFICIENCY: Final = 0.5
 # The library and what it holds besides numbers of ours.
 PROGRAM_BYTES: Final = 900 * 2**20
 MEMORY_SHARE: Final = 0.8
-RANK: Final = 16
-RATES: Final = {"lora": 1e-3, "blocks": 1e-4, "full": 1e-4, "new": 3e-3}
+RANK: Final = 32
+RATES: Final = {"lora": 2e-3, "blocks": 1e-4, "full": 1e-4, "new": 3e-3}
+# Where the rate of small matrices was measured; wider bases get less of it, since more numbers move each value.
+MEASURED_WIDTH: Final = 576
 LENGTHS: Final = (256, 128, 64)
 # Tokens of a step where the training takes at most so many seconds: small steps learn more from few tokens.
 STEP_TOKENS: Final = ((600.0, 512), (3_600.0, 1_024), (math.inf, 2_048))
@@ -29,7 +31,8 @@ DEFAULT_EPOCHS: Final = 3.0
 # With fewer tokens than this, few numbers are trained: more would learn the text by heart.
 SMALL_TOKENS: Final = 20_000
 TINY_TOKENS: Final = 2_000
-# The share of the blocks that learns where not all do. Measured: all of them learn more in the same time.
+# The share of the blocks that learns where not all do. Measured: all of them learn more in the same time, and small
+# matrices beside all of them more than all of the numbers in them.
 UPPER_SHARE: Final = 1 / 3
 # Looks at held-out text; text that is gone through once is not learnt by heart, and fewer will do.
 EVALUATIONS, FEWER_EVALUATIONS = 8, 4
@@ -78,15 +81,12 @@ def _shrunk(wanted: Settings, shape: Shape, order: Order) -> list[tuple[Settings
     while tries[-1][0].batch > 1:
         last = tries[-1][0]
         tries.append((replace(last, batch=max(1, last.batch // 2)), "; fewer rows at a time, to fit into memory"))
-    if wanted.method == "blocks":
+    if wanted.method in ("lora", "blocks"):
         upper = replace(tries[-1][0], first=_first(shape))
-        tries.append((upper, "; only the last third of them, to fit into memory"))
-    if order.method is None:
-        lora = replace(tries[-1][0], method="lora", rate=order.rate or RATES["lora"], first=_first(shape))
-        tries.append((lora, "; small matrices only, to fit into memory"))
+        tries.append((upper, "; only beside the last third of the blocks, to fit into memory"))
     while order.length is None and tries[-1][0].length > 64:
         last = tries[-1][0]
-        tries.append((replace(last, length=last.length // 2), "; small matrices and short rows, to fit into memory"))
+        tries.append((replace(last, length=last.length // 2), "; and short rows, to fit into memory"))
     return tries
 
 
@@ -97,7 +97,7 @@ def _method(shape: Shape, material: Material, powers: Mapping[str, Any], order: 
         return order.method, "as asked"
     if material.tokens < SMALL_TOKENS:
         return "lora", "there is little text, and fewer numbers learn less of it by heart"
-    return "blocks", "they learn most from each text; the table of tokens stays as it is, which is quicker"
+    return "lora", "small matrices beside all others learn most in a given time, and need the least memory"
 
 
 def _settings(shape: Shape, material: Material, powers: Mapping[str, Any], order: Order, method: str) -> Settings:
@@ -110,9 +110,9 @@ def _settings(shape: Shape, material: Material, powers: Mapping[str, Any], order
         epochs = None if time_s is not None else DEFAULT_EPOCHS
         time_s = time_s or DEFAULT_S
     steps = order.steps or (None if epochs is None else max(1, math.ceil(epochs * rows / batch)))
-    first = _first(shape) if method == "lora" else 0
+    first = _first(shape) if method == "lora" and material.tokens < SMALL_TOKENS else 0
     settings = Settings(
-        method=method, first=first, rank=RANK, rate=order.rate or RATES[method],
+        method=method, first=first, rank=RANK, rate=order.rate or _rate(shape, method),
         decay=0.1 if method == "new" else 0.01, length=length, batch=batch,
         half=powers["precision"] == "bf16", restricted=material.distinct < RESTRICTED_SHARE * shape.vocabulary,
         keeps=False, steps=steps, time_s=time_s, evaluations=EVALUATIONS, seed=order.seed,
@@ -126,6 +126,10 @@ def _step_tokens(order: Order, method: str) -> int:
     if method == "new":
         return NEW_STEP_TOKENS
     return next(tokens for most_s, tokens in STEP_TOKENS if (order.time_s or DEFAULT_S) <= most_s)
+
+
+def _rate(shape: Shape, method: str) -> float:
+    return RATES[method] * (min(1.0, MEASURED_WIDTH / shape.width) if method == "lora" else 1.0)
 
 
 def _first(shape: Shape) -> int:

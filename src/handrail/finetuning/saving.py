@@ -34,7 +34,7 @@ WRITTEN_TOKENS: Final = 96
 WRITTEN_TEXTS: Final = 8
 SHOWN_SAMPLES: Final = 4
 TEMPERATURE: Final = 0.8
-RECORDED_VERSIONS: Final = ("numpy", "onnxruntime", "torch", "transformers", "peft", "tokenizers")
+RECORDED_VERSIONS: Final = ("numpy", "onnxruntime", "torch", "transformers", "tokenizers")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NEEDED = ("numpy", "onnxruntime", "orjson", "httptools", "uvloop", "click", "rich")
 EXTRAS = {
     "train": ("scikit-learn", "lightgbm", "scipy", "onnx", "python-calamine"),
-    "torch": ("torch", "transformers", "peft", "safetensors", "charset-normalizer"),
+    "torch": ("torch", "transformers", "safetensors", "charset-normalizer"),
     "parquet": ("pyarrow",),
     "grpc": ("grpcio", "protobuf"),
     "zstd": ("zstandard",),

@@ -20,7 +20,7 @@ from handrail.core.jsons import line_of
 
 TRAINING_PACKAGES = ("sklearn", "lightgbm", "scipy", "onnx", "python_calamine")
 PARQUET_PACKAGES = ("pyarrow",)
-FINETUNING_PACKAGES = ("torch", "transformers", "peft", "safetensors", "charset_normalizer")
+FINETUNING_PACKAGES = ("torch", "transformers", "safetensors", "charset_normalizer")
 BROKEN_PIPE = 141
 STREAM_GONE = (errno.EPIPE, errno.EBADF, errno.ENOSPC, errno.EIO)
 
