@@ -17,6 +17,8 @@ from transformers.masking_utils import sdpa_mask
 NAME: Final = "handrail"
 # Scores grow with the square of the length, and the kernel keeps none of them.
 LONGEST: Final = 512
+# What some models ask for that changes the scores.
+MORE: Final = ("softcap", "position_bias", "s_aux")
 
 
 def attend(
@@ -28,7 +30,8 @@ def attend(
     Rows that see all that stands before them are done here, all others by torch.
     """
     length = query.shape[2]
-    if mask is not None or query.device.type != "cpu" or not 1 < length == key.shape[2] <= LONGEST:
+    asks_more = mask is not None or any(others.get(name) is not None for name in MORE)
+    if asks_more or query.device.type != "cpu" or not 1 < length == key.shape[2] <= LONGEST:
         given: tuple[torch.Tensor, None] = sdpa_attention_forward(
             module, query, key, value, mask, scaling=scaling, **others
         )
