@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import time
@@ -15,6 +14,7 @@ from typing import Final
 from handrail.core.errors import HandrailError
 from handrail.core.events import Said, Tell
 from handrail.core.files import disk_errors
+from handrail.core.locks import taken
 
 LOOK_EVERY_S: Final = 0.05
 OWNER: Final = re.compile(rb"(\d{1,10}) (\d{1,12})\n")
@@ -39,7 +39,7 @@ def in_turn(path: Path, *, patience_s: float, tell: Tell) -> Iterator[None]:
 def _take(descriptor: int, patience_s: float, tell: Tell) -> None:
     end = time.monotonic() + patience_s
     said = False
-    while not _locked(descriptor):
+    while not taken(descriptor):
         if time.monotonic() >= end:
             problem = f"another deploy is at work: {_owner(descriptor)}"
             raise HandrailError("conflict", problem, "wait for it, then type the same again")
@@ -47,14 +47,6 @@ def _take(descriptor: int, patience_s: float, tell: Tell) -> None:
             tell(Said(f"waiting for {_owner(descriptor)}"))
             said = True
         time.sleep(LOOK_EVERY_S)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _write(descriptor: int, content: bytes) -> None:

@@ -21,6 +21,7 @@ from typing import Final
 
 from handrail.core.errors import HandrailError, clipped
 from handrail.core.files import disk_errors, read_limited, remove_folder, write_text
+from handrail.core.locks import taken
 from handrail.predictors.project import code_of
 from handrail.predictors.settings import read_settings
 
@@ -157,9 +158,7 @@ def _locked(folder: Path, say: Say) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not taken(descriptor):
             say("waiting: another process installs the same packages")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

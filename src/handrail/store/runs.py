@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
 import re
@@ -17,6 +16,7 @@ import numpy as np
 
 from handrail.core.errors import HandrailError
 from handrail.core.files import disk_errors, read_limited, write_bytes
+from handrail.core.locks import taken
 
 MAX_PIECE_BYTES = 2 * 2**30
 
@@ -72,7 +72,7 @@ def held(run: Run, *, keeps: Callable[[], bool] = lambda: False) -> Iterator[Run
         run.folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(run.folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if _locked(descriptor):
+        if taken(descriptor):
             yield from _forgotten_at_the_end(run, keeps)
         else:
             with tempfile.TemporaryDirectory(dir=run.folder.parent, prefix=f"{run.folder.name}-") as folder:
@@ -89,11 +89,3 @@ def _forgotten_at_the_end(run: Run, keeps: Callable[[], bool]) -> Iterator[Run]:
     finally:
         with contextlib.suppress(OSError):
             run.folder.rmdir()
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

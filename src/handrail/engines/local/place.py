@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from handrail.core.errors import HandrailError
 from handrail.core.files import disk_errors
+from handrail.core.locks import taken
 from handrail.core.sockets import private_folder
 
 
@@ -77,13 +77,8 @@ class Place:
 
 def _wait_for(descriptor: int, wait_s: float, path: Path) -> None:
     until = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > until:
-                mend = "wait for it, then try again"
-                raise HandrailError("conflict", "another process holds this lock", mend, where=str(path)) from None
-            time.sleep(0.02)
-        else:
-            return
+    while not taken(descriptor):
+        if time.monotonic() > until:
+            mend = "wait for it, then try again"
+            raise HandrailError("conflict", "another process holds this lock", mend, where=str(path))
+        time.sleep(0.02)
