@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from handrail import __version__
 from handrail.catalog.safetensors_writing import write_safetensors
 from handrail.core.bundle import Manifest, to_json, write_bundle
 from handrail.core.errors import HandrailError
@@ -25,6 +23,7 @@ from handrail.tasks.generation import predict
 from handrail.tasks.generation.export import generation_files
 from handrail.tasks.generation.measure import examples_of, foreseen
 from handrail.tasks.generation.predict import Writer
+from handrail.training.versions import recorded_versions
 
 # What the exported model may foretell worse than the trained one, in nats a token, by the bits of its numbers.
 MOST_WORSE: Final = {8: 0.1, 4: 0.3, 32: 0.05}
@@ -71,7 +70,7 @@ def write_model(trained: Trained, draft: Path, tell: Tell) -> None:
     write_safetensors(draft / TUNED, packed(trained.tuned, halves=trained.halves))
     manifest = Manifest(
         name=trained.name, task="generation", signature=exported.signature, encode=exported.encode, plan=trained.plan,
-        seed=trained.seed, base=start.about, data=trained.data, versions=_versions(),
+        seed=trained.seed, base=start.about, data=trained.data, versions=recorded_versions(RECORDED_VERSIONS),
     )  # fmt: skip
     files = {**exported.files, CONFIG: config_json(start.config)}
     placed = (*exported.placed, TUNED)
@@ -138,14 +137,3 @@ def _written(trained: Trained, writer: Writer) -> dict[str, Any]:
     said = warning(copied["greedy"], copied["sampled"], new)
     recitation = {kind: one.as_dict() for kind, one in copied.items()} | ({"held_out": new.as_dict()} if new else {})
     return {"recitation": recitation, "samples": samples, "said": [said] if said else []}
-
-
-def _versions() -> dict[str, str]:
-    return {"handrail": __version__, **{package: _version(package) for package in RECORDED_VERSIONS}}
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 from typing import Any
 
 import numpy as np
 
-from handrail import __version__
 from handrail.core.bundle import Manifest
 from handrail.core.errors import HandrailError
 from handrail.core.field import Field
@@ -19,6 +17,7 @@ from handrail.data.table import Table
 from handrail.model import Model
 from handrail.tasks import Fitted, Order, Plan
 from handrail.training.parts import Parts
+from handrail.training.versions import recorded_versions
 
 # The export answers the replay rows; further from the trained model than this (× the target's scale), it is refused.
 PARITY = 1e-5
@@ -34,7 +33,6 @@ def manifest_of(name: str, task: str, fitted: Fitted, parts: Parts, order: Order
         "fingerprint": parts.look.fingerprint,
         "trivial": trivial(fitted.signature, parts.train, parts.look),
     }
-    versions = {"handrail": __version__, **{package: _version(package) for package in RECORDED_VERSIONS}}
     return Manifest(
         name=name,
         task=task,
@@ -44,7 +42,7 @@ def manifest_of(name: str, task: str, fitted: Fitted, parts: Parts, order: Order
         seed=order.seed,
         base=fitted.base,
         data=data,
-        versions=versions,
+        versions=recorded_versions(RECORDED_VERSIONS),
     )
 
 
@@ -120,10 +118,3 @@ def _spread(scores: np.ndarray) -> list[int]:
             if rows and len(chosen) < wanted:
                 chosen.append(rows.pop(0))
     return chosen
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "absent"
