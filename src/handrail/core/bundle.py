@@ -7,6 +7,7 @@ are refused; each file is hashed and used from the same read, so nothing can be 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -77,6 +78,13 @@ class Bundle:
 
     def read_json(self, member: str) -> Any:
         return strict_json(self.read(member), self.path, member)
+
+    def read_array(self, member: str) -> np.ndarray:
+        """Raises TypeError or ValueError for what is no array; those of objects would have to be unpickled."""
+        found: Any = np.load(io.BytesIO(self.read(member)), allow_pickle=False)
+        if not isinstance(found, np.ndarray):
+            raise TypeError(f"{member} is no array")
+        return found
 
     def map(self, member: str) -> Mapped:
         """A member as memory that is not copied; ask `check` before anything that came of it is told."""
@@ -177,6 +185,13 @@ def write_bundle(folder: Path, manifest: Manifest, files: Mapping[str, bytes], p
 def to_json(value: Any) -> bytes:
     """The one way we write JSON into bundles: sorted, indented by one, no NaN."""
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+
+
+def to_npy(values: np.ndarray) -> bytes:
+    """An array as a .npy member."""
+    content = io.BytesIO()
+    np.save(content, values, allow_pickle=False)
+    return content.getvalue()
 
 
 def damaged(path: Path, problem: str) -> HandrailError:

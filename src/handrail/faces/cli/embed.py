@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from handrail.faces.cli.summarize import text_in
 def command(file: str, output: str | None, base: str | None, as_json: bool) -> None:
     """Turn each line of FILE (- is standard input) into a vector of length 1: the product of two is the cosine of their
     meanings. Without -o the vectors are written as JSON, one a line."""
+    from handrail.core.bundle import to_npy
     from handrail.core.files import write_bytes
     from handrail.encode.vectors import vector_answers
     from handrail.faces.cli.drawing import tell_plainly
@@ -32,7 +32,7 @@ def command(file: str, output: str | None, base: str | None, as_json: bool) -> N
     embedder = Embedder(base or BASE, tell=tell_plainly)
     vectors = embedder(lines)
     if path is not None:
-        write_bytes(path, _packed(vectors))
+        write_bytes(path, to_npy(vectors))
         say(f"wrote {counted(len(lines), 'vector')} of {embedder.size:,} numbers to {path}")
     rows = [answer["vector"] for answer in vector_answers(vectors)] if path is None else []
     if as_json:
@@ -50,11 +50,3 @@ def _array_file(output: str | None) -> Path | None:
             "usage", f"-o writes a .npy file, received '{output[:60]}'", "-o vectors.npy", field="output"
         )
     return writable(output)
-
-
-def _packed(vectors: object) -> bytes:
-    import numpy as np
-
-    buffer = io.BytesIO()
-    np.save(buffer, vectors, allow_pickle=False)  # type: ignore[arg-type]
-    return buffer.getvalue()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
-from handrail.core.bundle import Bundle, damaged, strict_json
+from handrail.core.bundle import Bundle, damaged, strict_json, to_npy
 from handrail.core.errors import HandrailError
 
 DOCUMENTS, PASSAGES, VECTORS = "encode/documents.txt", "encode/passages.npy", "encode/vectors.npy"
@@ -67,8 +66,8 @@ def files_of(library: Library) -> dict[str, bytes]:
     """The members that a bundle keeps of a library."""
     return {
         DOCUMENTS: b"".join(_line(document) for document in library.documents),
-        PASSAGES: _packed(library.passages),
-        VECTORS: _packed(library.vectors),
+        PASSAGES: to_npy(np.ascontiguousarray(library.passages)),
+        VECTORS: to_npy(np.ascontiguousarray(library.vectors)),
     }
 
 
@@ -77,7 +76,7 @@ def library_of(bundle: Bundle) -> Library:
     try:
         lines = bundle.read(DOCUMENTS).decode("utf-8").split("\n")[:-1]
         documents = tuple(_document(line, bundle) for line in lines)
-        library = Library(documents, _unpacked(bundle.read(PASSAGES)), _unpacked(bundle.read(VECTORS)))
+        library = Library(documents, bundle.read_array(PASSAGES), bundle.read_array(VECTORS))
         _check(library, bundle.manifest.signature.output.size)
     except (HandrailError, ValueError, TypeError, KeyError, EOFError, OSError) as error:
         raise damaged(bundle.path, f"what it searches is off: {str(error)[:200]}") from error
@@ -94,17 +93,6 @@ def _document(line: str, bundle: Bundle) -> Document:
     if not isinstance(value["id"], str) or not isinstance(value["text"], str) or type(value["metadata"]) is not dict:
         raise TypeError("a document is no id, text and metadata")
     return Document(value["id"], value["text"], value["metadata"])
-
-
-def _packed(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(array), allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _unpacked(content: bytes) -> np.ndarray:
-    found: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
-    return found
 
 
 def _check(library: Library, size: int) -> None:

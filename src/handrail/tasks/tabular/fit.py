@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from handrail.core.bundle import to_npy
 from handrail.core.errors import HandrailError
 from handrail.core.events import Progress, Tried
 from handrail.core.signature import Columns, Output, Signature
@@ -237,19 +237,13 @@ def _encode_files(code: TableCode) -> dict[str, bytes]:
     files = {}
     for place, one in enumerate(code.codes):
         if one.statistics:
-            files[f"encode/statistics_{place}.npy"] = _npy(code.statistics[one.name])
+            files[f"encode/statistics_{place}.npy"] = to_npy(code.statistics[one.name])
         if one.kind == "text":
             ngrams, weights = code.texts[one.name]
-            files[f"encode/hashes_{place}.npy"] = _npy(ngrams.hashes)
-            files[f"encode/idf_{place}.npy"] = _npy(ngrams.weights)
-            files[f"encode/weights_{place}.npy"] = _npy(weights)
+            files[f"encode/hashes_{place}.npy"] = to_npy(ngrams.hashes)
+            files[f"encode/idf_{place}.npy"] = to_npy(ngrams.weights)
+            files[f"encode/weights_{place}.npy"] = to_npy(weights)
     return files
-
-
-def _npy(values: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    np.save(content, values, allow_pickle=False)
-    return content.getvalue()
 
 
 def _leaderboard(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
 import numpy as np
 
 from handrail.core.bundle import Bundle, damaged
@@ -56,7 +53,7 @@ def load(bundle: Bundle) -> TabularPredictor:
     try:
         names = {item["name"]: place for place, item in enumerate(encode["columns"])}
         statistics = {
-            item["name"]: array(bundle, f"encode/statistics_{names[item['name']]}.npy")
+            item["name"]: bundle.read_array(f"encode/statistics_{names[item['name']]}.npy")
             for item in encode["columns"]
             if item["statistics"]
         }
@@ -72,15 +69,7 @@ def load(bundle: Bundle) -> TabularPredictor:
         raise damaged(bundle.path, f"the encode settings are off: {error}") from error
 
 
-def array(bundle: Bundle, member: str) -> np.ndarray:
-    """A .npy member; arrays of objects are refused, since they would have to be unpickled."""
-    found: Any = np.load(io.BytesIO(bundle.read(member)), allow_pickle=False)
-    if not isinstance(found, np.ndarray):
-        raise TypeError(f"{member} is no array")
-    return found
-
-
 def _text(bundle: Bundle, place: int) -> tuple[NGrams, np.ndarray]:
-    hashes, weights = array(bundle, f"encode/hashes_{place}.npy"), array(bundle, f"encode/idf_{place}.npy")
+    hashes, weights = bundle.read_array(f"encode/hashes_{place}.npy"), bundle.read_array(f"encode/idf_{place}.npy")
     ngrams = NGrams(hashes, weights, (hashes & np.uint64(1)).astype(bool))
-    return ngrams, array(bundle, f"encode/weights_{place}.npy")
+    return ngrams, bundle.read_array(f"encode/weights_{place}.npy")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import os
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from handrail.catalog.fetch import Base, base
+from handrail.core.bundle import to_npy
 from handrail.core.errors import HandrailError
 from handrail.core.events import Progress, Said, Tried, Warned
 from handrail.core.signature import Output, Signature
@@ -306,7 +306,7 @@ def _fitted(
     )  # fmt: skip
     files = {"weights/model.onnx": graph}
     if count:
-        files |= {"encode/hashes.npy": _npy(ngrams.hashes), "encode/idf.npy": _npy(ngrams.weights)}
+        files |= {"encode/hashes.npy": to_npy(ngrams.hashes), "encode/idf.npy": to_npy(ngrams.weights)}
     if used is not None:
         files["encode/vocabulary.txt"] = used.base.vocabulary
     output = Output(
@@ -348,12 +348,6 @@ def _leaderboard(tried: list[Judged], best: Judged) -> tuple[dict[str, object], 
         for one in tried
     ]
     return tuple(sorted(rows, key=lambda row: (row["score"], row["name"])))
-
-
-def _npy(values: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    np.save(content, values, allow_pickle=False)
-    return content.getvalue()
 
 
 def _learning_curve(job: Job, blocks: Blocks, answers: np.ndarray, folds: np.ndarray) -> list[dict[str, float]]:

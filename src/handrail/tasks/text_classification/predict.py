@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
 import numpy as np
 
 from handrail.core.bundle import Bundle, damaged
@@ -75,7 +72,7 @@ def load(bundle: Bundle) -> TextPredictor:
         encode = bundle.manifest.encode
         ngrams = None
         if encode["ngrams"]:
-            hashes, weights = _array(bundle, "encode/hashes.npy"), _array(bundle, "encode/idf.npy")
+            hashes, weights = bundle.read_array("encode/hashes.npy"), bundle.read_array("encode/idf.npy")
             ngrams = NGrams(hashes, weights, (hashes & np.uint64(1)).astype(bool))
         pieces = None
         if encode["longest"]:
@@ -85,10 +82,3 @@ def load(bundle: Bundle) -> TextPredictor:
         return TextPredictor(output.labels, output.kind == "labels", ngrams, pieces)
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(bundle.path, f"the encode settings are off: {error}") from error
-
-
-def _array(bundle: Bundle, member: str) -> np.ndarray:
-    found: Any = np.load(io.BytesIO(bundle.read(member)), allow_pickle=False)
-    if not isinstance(found, np.ndarray):
-        raise TypeError(f"{member} is no array")
-    return found
