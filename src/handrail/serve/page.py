@@ -22,7 +22,15 @@ Headers = tuple[tuple[bytes, bytes], ...]
 ASSETS: Final = Path(__file__).with_name("assets")
 CSS: Final = ASSETS.joinpath("page.css").read_text(encoding="utf-8")
 LONGEST_SAMPLE: Final = 2_000
-JS: Final = ASSETS.joinpath("page.js").read_text(encoding="utf-8")
+
+
+def script_of(page: str) -> str:
+    """What a page runs: what all of them share, then its own."""
+    return "".join(ASSETS.joinpath(name).read_text(encoding="utf-8") for name in ("common.js", page))
+
+
+JS: Final = script_of("page.js")
+WRITES: Final = "Writes on from a text, or answers messages."
 
 
 def _hash(content: str) -> str:
@@ -148,7 +156,7 @@ def _purpose(model: Json) -> str:
     if _searches(model):
         return "Finds the passages that mean most nearly what a question asks."
     if _writes(model):
-        return "Writes on from a text, or answers messages."
+        return WRITES
     return f"Predicts <b>{escape(model['output']['name'])}</b>{_of_what(model)}."
 
 
@@ -185,8 +193,6 @@ def _short(example: Json) -> str:
     if "value" in answer:
         value = answer["value"]
         return f"{value:,.0f}" if 1_000 <= abs(value) < 1e12 else f"{value:.4g}"
-    if "vector" in answer:
-        return ", ".join(f"{number:.3g}" for number in answer["vector"][:4]) + " …"
     return str(answer.get("label") or ", ".join(answer.get("labels", ())) or "none")[:40]
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from html import escape
-from pathlib import Path
 from typing import Any, Final
 
-from handrail.serve.page import CSS, drawn_page, inert, links, policy_of
+from handrail.serve.page import CSS, WRITES, drawn_page, inert, links, policy_of, script_of
 
 Json = dict[str, Any]
-JS: Final = Path(__file__).with_name("assets").joinpath("writing.js").read_text(encoding="utf-8")
+JS: Final = script_of("writing.js")
 WRITING_POLICY: Final = policy_of(JS, CSS)
 HELLO: Final = "Say something; it sees the whole talk each time."
-PURPOSE: Final = "Writes on from a text, or answers messages."
 
 
 def writing_page(model: Json, own: Mapping[str, object], *, chats: bool, reports: bool) -> bytes:
@@ -33,7 +31,7 @@ def writing_page(model: Json, own: Mapping[str, object], *, chats: bool, reports
     examples = f"<div class=examples>{buttons}</div>" if buttons else ""
     start = next(iter(starts), "") or "Once upon a time"
     body = f"""<nav><a href="/">All models</a>{report}{links(name)}</nav>
-<h1>{name}{version}</h1><p class=soft>{PURPOSE}</p>
+<h1>{name}{version}</h1><p class=soft>{WRITES}</p>
 <noscript><p class=error>Trying it here needs JavaScript; the requests below do not.</p></noscript>
 <div class=columns><div><section class=card>
 <div class=tabs role=tablist aria-label="How to try it">

@@ -1,16 +1,6 @@
-"use strict";
-// Everything that comes from data is set with textContent or value, never as HTML.
-const model = JSON.parse(document.getElementById("model").textContent);
 const form = document.getElementById("form");
 const answer = document.getElementById("answer");
 const inputs = [...form.querySelectorAll("[data-field]")];
-
-function make(tag, text, className) {
-  const element = document.createElement(tag);
-  if (text !== undefined) element.textContent = text;
-  if (className) element.className = className;
-  return element;
-}
 
 function row() {
   const found = Object.create(null);
@@ -118,16 +108,6 @@ function refuse(error) {
   }
 }
 
-function shownKey() {
-  // Where the server asks for a key, the page before this one has kept it for the tab.
-  try {
-    const key = sessionStorage.getItem("handrail-key");
-    return key ? { authorization: "Bearer " + key } : {};
-  } catch (problem) {
-    return {};
-  }
-}
-
 // What is asked, and where: a search is asked a question, everything else a row.
 const searches = model.task === "search";
 const path = searches ? "/" + model.name + "/search" : model.predict;
@@ -155,11 +135,8 @@ async function ask(explain) {
 function snippets() {
   const address = location.origin + path;
   const text = body();
-  // The key itself is never shown: pages are photographed.
   const asks = Boolean(shownKey().authorization);
-  document.getElementById("curl").textContent =
-    "curl " + address + " \\\n" + (asks ? "  -H \"authorization: Bearer $HANDRAIL_KEY\" \\\n" : "") +
-    "  -H 'content-type: application/json' \\\n  -d '" + text.replaceAll("'", "'\\''") + "'";
+  document.getElementById("curl").textContent = sending("curl", address, text, asks);
   const python = text.replaceAll("\\", "\\\\").replaceAll("'''", "\\'\\'\\'");
   document.getElementById("python").textContent =
     "import json, " + (asks ? "os, " : "") + "urllib.request\n\nrow = json.loads('''" + python + "''')\n" +

@@ -1,28 +1,8 @@
-"use strict";
-// Everything that comes from data is set with textContent or value, never as HTML.
-const model = JSON.parse(document.getElementById("model").textContent);
 const byId = (id) => document.getElementById(id);
 const talk = byId("talk"), told = byId("told"), written = byId("written");
 const hello = talk.firstElementChild;
 let messages = [];
 let running = null;
-
-function make(tag, text, className) {
-  const element = document.createElement(tag);
-  if (text !== undefined) element.textContent = text;
-  if (className) element.className = className;
-  return element;
-}
-
-function shownKey() {
-  // Where the server asks for a key, the page before this one has kept it for the tab.
-  try {
-    const key = sessionStorage.getItem("handrail-key");
-    return key ? { authorization: "Bearer " + key } : {};
-  } catch (problem) {
-    return {};
-  }
-}
 
 function settings() {
   const found = Object.create(null);
@@ -211,7 +191,6 @@ function spaced(value) {
 }
 
 function snippets() {
-  // The key itself is never shown: pages are photographed.
   const asks = Boolean(shownKey().authorization);
   const chats = !byId("chat").hidden;
   const set = settings();
@@ -226,10 +205,7 @@ function snippets() {
     "for event in client." + (chats ? "chat.completions" : "completions") + ".create(\n" + python + "    stream=True,\n):\n" +
     "    print(event.choices[0]." + (chats ? "delta.content or \"\"" : "text") + ", end=\"\", flush=True)";
   const body = spaced({ ...about, ...set, stream: true });
-  byId("curl").textContent =
-    "curl -N " + location.origin + model.generate + " \\\n" +
-    (asks ? "  -H \"authorization: Bearer $HANDRAIL_KEY\" \\\n" : "") +
-    "  -H 'content-type: application/json' \\\n  -d '" + body.replaceAll("'", "'\\''") + "'";
+  byId("curl").textContent = sending("curl -N", location.origin + model.generate, body, asks);
 }
 document.addEventListener("input", snippets);
 snippets();
