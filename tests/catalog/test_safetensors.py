@@ -83,6 +83,7 @@ def test_a_tensor_is_looked_at_when_it_is_asked_for() -> None:
         whole({str(number): one(shape=[0], places=[0, 0]) for number in range(10_001)}),
         whole(b'{"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, "a": 1}', bytes(8)),
         whole({"a": one(shape=[1] * 7 + [1, 2])}, bytes(8)),
+        whole({"a": one(shape=[2**39, 2**39, 0], places=[0, 0])}),
     ],
 )  # fmt: skip
 def test_a_file_that_lies_is_refused(content: bytes) -> None:

@@ -23,9 +23,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bert, "VOCABULARY", ALPHABET)
         path, entry = bert.wheel(folder, bert.packed(bert.small_bert()))
-        members = fetch.read_wheel(path.read_bytes(), entry, path)
+        members = fetch.read_wheel(path.read_bytes(), entry.wheel, path)
         entry = dataclasses.replace(entry, size=bert.HIDDEN, longest=32)
         patch.setitem(fetch.ENTRIES, "tiny", entry)
-        patch.setitem(fetch.ENTRIES, "minilm", dataclasses.replace(entry, name="minilm"))
+        patch.setitem(
+            fetch.ENTRIES, "minilm", dataclasses.replace(entry, wheel=dataclasses.replace(entry.wheel, name="minilm"))
+        )
         patch.setattr(fetch, "_installed", lambda _: members)
         yield folder / "home"

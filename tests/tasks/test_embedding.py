@@ -24,7 +24,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Model:
     path, entry = wheel(folder, packed(small_bert()))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(fetch.ENTRIES, "tiny", dataclasses.replace(entry, size=HIDDEN, longest=32))
-        patch.setattr(fetch, "_installed", lambda _: fetch.read_wheel(path.read_bytes(), entry, path))
+        patch.setattr(fetch, "_installed", lambda _: fetch.read_wheel(path.read_bytes(), entry.wheel, path))
         return import_base("tiny", home=folder)
 
 

@@ -61,7 +61,7 @@ def test_sentence_vectors_are_used_where_they_are_at_hand(home: Path) -> None:
     from handrail.catalog.convert import bert_encoder
     from handrail.catalog.fetch import CONVERSION
 
-    cache = home / "bases" / f"{MINILM.name}-{MINILM.sha256[:12]}-{CONVERSION}"
+    cache = home / "bases" / f"{MINILM.wheel.name}-{MINILM.wheel.sha256[:12]}-{CONVERSION}"
     write_bytes(cache / "graph.onnx", bert_encoder(small_bert()))
     write_bytes(cache / "vocabulary.txt", "\n".join(VOCABULARY).encode())
     labels = ["food" if number % 2 else "sport" for number in range(160)]

@@ -77,7 +77,8 @@ def decoder_base(reference: str, cache: Path, tell: Tell) -> DecoderBase:
 def _known(name: str, cache: Path, tell: Tell) -> DecoderBase:
     entry = DECODERS[name]
     path = decoder_file(entry, cache, tell)
-    return _of_gguf(path, entry.name, entry.what, entry.licence, f"{entry.package} {entry.version}", entry.defaults)
+    wheel = entry.wheel
+    return _of_gguf(path, wheel.name, wheel.what, wheel.licence, wheel.source, entry.defaults)
 
 
 def _of_file(path: Path) -> DecoderBase:

