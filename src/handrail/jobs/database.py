@@ -9,17 +9,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from handrail.core.errors import HandrailError
 from handrail.core.files import disk_errors
-from handrail.store.database import migrate, write_ahead
-from handrail.store.home import free_bytes, refuse_file
+from handrail.store.database import database_errors, migrate, write_ahead
+from handrail.store.home import refuse_file
 
 DATABASE: Final = "jobs.db"
 WAIT_S: Final = 10.0
 # Requests of others stand in it.
 PRIVATE_MODE: Final = 0o600
-# With less free than this, what SQLite calls an I/O error is a full disk.
-FULL_BYTES: Final = 2**20
+ROOM: Final = "free some space, or set HANDRAIL_HOME to a folder on another disk"
 
 Connection = sqlite3.Connection
 
@@ -34,7 +32,7 @@ def opened(home: Path) -> Connection:
     with disk_errors(home):
         home.mkdir(parents=True, exist_ok=True)
         _make_private(path)
-    with database_errors(path):
+    with _errors(path):
         database = sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)
         try:
             write_ahead(database)
@@ -58,7 +56,7 @@ def writing(database: Connection) -> Iterator[Connection]:
     begin, commit, rollback = ("begin immediate", "commit", "rollback")
     if database.in_transaction:  # a part of something larger
         begin, commit, rollback = ("savepoint part", "release part", "rollback to part")
-    with database_errors(_path_of(database)):
+    with _errors(_path_of(database)):
         database.execute(begin)
         try:
             yield database
@@ -69,13 +67,9 @@ def writing(database: Connection) -> Iterator[Connection]:
         database.execute(commit)
 
 
-@contextlib.contextmanager
-def database_errors(path: Path) -> Iterator[None]:
-    """Turns what SQLite says into an error with a mend."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        raise _problem(error, path) from error
+def _errors(path: Path) -> contextlib.AbstractContextManager[None]:
+    anew = f"move it away, then try again: mv {path} {path}.damaged (jobs that were not done are lost)"
+    return database_errors(path, name="the database of jobs", anew=anew, room=ROOM)
 
 
 def _make_private(path: Path) -> None:
@@ -87,21 +81,6 @@ def _make_private(path: Path) -> None:
 
 def _path_of(database: Connection) -> Path:
     return Path(database.execute("pragma database_list").fetchone()[2])
-
-
-def _problem(error: sqlite3.DatabaseError, path: Path) -> HandrailError:
-    said = str(error)
-    if not isinstance(error, sqlite3.OperationalError) or "no such" in said:
-        mend = f"move it away, then try again: mv {path} {path}.damaged (jobs that were not done are lost)"
-        return HandrailError("bundle", f"the database of jobs is damaged: {said}", mend, where=str(path))
-    if "locked" in said or "busy" in said:
-        mend = "wait for the other command to end, then try again"
-        return HandrailError("conflict", f"the database of jobs is not to be had: {said}", mend, where=str(path))
-    if "full" in said or ("I/O" in said and free_bytes(path.parent) < FULL_BYTES):
-        mend = "free some space, or set HANDRAIL_HOME to a folder on another disk"
-        return HandrailError("environment", "the disk is full", mend, where=str(path))
-    mend = "set HANDRAIL_HOME to a folder you may write"
-    return HandrailError("environment", f"cannot use the database of jobs: {said}", mend, where=str(path))
 
 
 def _jobs_and_chunks(database: Connection) -> None:

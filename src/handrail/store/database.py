@@ -17,6 +17,8 @@ from handrail.store.home import free_bytes
 WAIT_S = 10.0
 # With less free than this, what SQLite calls an I/O error is a full disk.
 FULL_BYTES = 2**20
+ANEW = "run the command again: it is made anew from the models"
+ROOM = "free some space (handrail models remove NAME does), or set HANDRAIL_HOME to a folder on another disk"
 
 
 def open_database(path: Path, refill: Callable[[sqlite3.Connection], object]) -> sqlite3.Connection:
@@ -38,12 +40,23 @@ def open_database(path: Path, refill: Callable[[sqlite3.Connection], object]) ->
 
 
 @contextlib.contextmanager
-def database_errors(path: Path) -> Iterator[None]:
-    """Turns what SQLite says of the database into an error with a mend."""
+def database_errors(path: Path, *, name: str = "the database", anew: str = ANEW, room: str = ROOM) -> Iterator[None]:
+    """Turns what SQLite says of the database into an error with a mend. `anew` mends damage, `room` a full disk."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise _problem(error, path) from error
+        said = str(error)
+        if _is_damage(error):
+            problem = HandrailError("bundle", f"{name} is damaged: {said}", anew, where=str(path))
+        elif "locked" in said or "busy" in said:
+            mend = "wait for the other command to end, then try again"
+            problem = HandrailError("conflict", f"{name} is not to be had: {said}", mend, where=str(path))
+        elif "full" in said or ("I/O" in said and free_bytes(path.parent) < FULL_BYTES):
+            problem = HandrailError("environment", "the disk is full", room, where=str(path))
+        else:
+            mend = "set HANDRAIL_HOME to a folder you may write"
+            problem = HandrailError("environment", f"cannot use {name}: {said}", mend, where=str(path))
+        raise problem from error
 
 
 def _sound(path: Path) -> sqlite3.Connection:
@@ -119,21 +132,6 @@ def write_ahead(database: sqlite3.Connection) -> None:
             time.sleep(0.01)
         else:
             return
-
-
-def _problem(error: sqlite3.DatabaseError, path: Path) -> HandrailError:
-    said = str(error)
-    if _is_damage(error):
-        problem, mend = f"the database is damaged: {said}", "run the command again: it is made anew from the models"
-        return HandrailError("bundle", problem, mend, where=str(path))
-    if "locked" in said or "busy" in said:
-        mend = "wait for the other command to end, then try again"
-        return HandrailError("conflict", f"the database is not to be had: {said}", mend, where=str(path))
-    if "full" in said or ("I/O" in said and free_bytes(path.parent) < FULL_BYTES):
-        mend = "free some space (handrail models remove NAME does), or set HANDRAIL_HOME to a folder on another disk"
-        return HandrailError("environment", "the disk is full", mend, where=str(path))
-    mend = "set HANDRAIL_HOME to a folder you may write"
-    return HandrailError("environment", f"cannot use the database: {said}", mend, where=str(path))
 
 
 def migrate(database: sqlite3.Connection, steps: Sequence[Callable[[sqlite3.Connection], None]]) -> None:
