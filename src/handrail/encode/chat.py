@@ -14,12 +14,15 @@ import minijinja
 
 from handrail.core.errors import HandrailError, listed
 from handrail.core.field import described
+from handrail.core.jsons import is_deeper
 from handrail.encode.marks import pattern_of
 from handrail.encode.tokens import Tokenizer
 
 ROLES: Final = ("system", "developer", "user", "assistant", "tool")
 MAX_TEMPLATE: Final = 2**18
 MOST_MESSAGES: Final = 10_000
+# Arguments that are nested deeper stay a text.
+MOST_LEVELS: Final = 64
 # What a template may compute, in steps and bytes: for itself, and for each character of the messages.
 FUEL, FUEL_PER_CHARACTER = 1_000_000, 40
 # For models that were never taught to chat. Their answers end where the next speaker begins.
@@ -92,7 +95,8 @@ class Chat:
         if not tokenizer.marks:
             return tokenizer.encode(self.prompt(messages, tools, opens=opens))
         written, hidden = _patterns(tokenizer.marks)
-        text = self.prompt(_guarded(list(messages), written), _guarded(tools, written), opens=opens)
+        # Only as the template sees them: a name may come about where parts are joined, or JSON in a text is read.
+        text = self.prompt(_guarded(_messages(messages), written), _guarded(tools, written), opens=opens)
         found, start = [], 0
         for match in hidden.finditer(text):
             found += tokenizer.encode(text[start : match.start()], special=True)
@@ -139,6 +143,8 @@ def _message(message: Mapping[str, Any], number: int) -> dict[str, Any]:
         raise _off(f"message {number}: its role is {described(message.get('role'))}, not one of {listed(ROLES)}")
     found = {**message, "content": _content(message.get("content"), number)}
     if calls := message.get("tool_calls"):
+        if not isinstance(calls, list | tuple) or not all(isinstance(call, Mapping) for call in calls):
+            raise _off(f"message {number}: its tool_calls are {described(calls)}, not a list of objects")
         found["tool_calls"] = [_with_object(call) for call in calls]
     return found
 
@@ -156,15 +162,16 @@ def _content(content: Any, number: int) -> str:
     return content or ""
 
 
-def _with_object(call: Any) -> Any:
+def _with_object(call: Mapping[str, Any]) -> Mapping[str, Any]:
     """A call whose arguments are an object: clients of OpenAI send them as a text of JSON."""
-    function = call.get("function") if isinstance(call, Mapping) else None
+    function = call.get("function")
     if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
         return call
     try:
-        return {**call, "function": {**function, "arguments": json.loads(function["arguments"])}}
+        arguments = json.loads(function["arguments"])
     except (ValueError, RecursionError):
         return call
+    return call if is_deeper(arguments, MOST_LEVELS) else {**call, "function": {**function, "arguments": arguments}}
 
 
 def _guarded(value: Any, names: re.Pattern[str]) -> Any:
@@ -172,7 +179,10 @@ def _guarded(value: Any, names: re.Pattern[str]) -> Any:
     if isinstance(value, str):
         return names.sub(lambda match: _hidden(match[0]), value)
     if isinstance(value, Mapping):
-        return {key: _guarded(item, names) for key, item in value.items()}
+        # What a template asks for by name stays as it is called.
+        return {
+            key if key.isidentifier() else _guarded(key, names): _guarded(item, names) for key, item in value.items()
+        }
     return [_guarded(item, names) for item in value] if isinstance(value, list | tuple) else value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from handrail.core.errors import HandrailError, clipped
 
@@ -167,18 +167,3 @@ def hosts_of(names: Iterable[str]) -> frozenset[bytes]:
             mend = "a name or an address without a port: models.example.org"
             raise HandrailError("usage", f"'{clipped(host)}' is no host", mend)
     return frozenset(host.lower().encode() for host in hosts)
-
-
-def is_deeper(value: Any, limit: int) -> bool:
-    """True when lists and objects are nested deeper than `limit`."""
-    level = [value]
-    for _ in range(limit + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True

@@ -9,13 +9,14 @@ from urllib.parse import parse_qsl
 import orjson
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.core.jsons import is_deeper
 from handrail.core.signature import Signature
 from handrail.serve.formats import csv, json, multipart, npy
 from handrail.serve.formats.call import Call, Values, Write
 from handrail.serve.formats.matrix import takes_matrix
 from handrail.serve.formats.rows import Check
 from handrail.serve.http import JSON, Headers, Response
-from handrail.serve.limits import MAX_JSON_DEPTH, Limits, Refused, is_deeper
+from handrail.serve.limits import MAX_JSON_DEPTH, Limits, Refused
 
 OPTIONS: Final = ("version", "explain")
 TRUE, FALSE = ("true", "1"), ("false", "0")

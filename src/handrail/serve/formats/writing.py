@@ -12,10 +12,11 @@ import orjson
 
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.field import described
+from handrail.core.jsons import is_deeper
 from handrail.generate.settings import Settings, settings_from
 from handrail.model import Model
 from handrail.serve.formats import json
-from handrail.serve.limits import MAX_JSON_DEPTH, Refused, is_deeper
+from handrail.serve.limits import MAX_JSON_DEPTH, Refused
 from handrail.serve.talks import Asked, Said
 
 # Continuations of one request.
