@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+import orjson
+
 
 def tool_calls(text: str) -> tuple[str, list[dict[str, Any]]]:
     """The words of an answer and the tools that it calls: [{"name": …, "arguments": {…}}].
@@ -25,7 +27,7 @@ def tool_calls(text: str) -> tuple[str, list[dict[str, Any]]]:
 
 def _calls(text: str) -> list[dict[str, Any]]:
     """The calls in a text that is JSON and nothing else; none where it is anything but calls."""
-    found, decoder = [], json.JSONDecoder()
+    found, decoder = [], json.JSONDecoder(parse_constant=_no_number)
     rest = text.strip()
     while rest:
         try:
@@ -42,4 +44,18 @@ def _call(value: Any) -> dict[str, Any] | None:
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         return None
     given = value.get("arguments", value.get("parameters"))
-    return {"name": value["name"], "arguments": given} if isinstance(given, dict) else None
+    call = {"name": value["name"], "arguments": given}
+    return call if isinstance(given, dict) and _can_be_told(call) else None
+
+
+def _can_be_told(call: dict[str, Any]) -> bool:
+    """False for what JSON cannot carry on: half of a surrogate pair, numbers and depths beyond all bounds."""
+    try:
+        orjson.dumps(call)
+    except TypeError:
+        return False
+    return True
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
