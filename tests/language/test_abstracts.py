@@ -33,6 +33,7 @@ class StandIn:
     def __init__(self, says: str | None = None, window: int = 400, finish: str = "stop") -> None:
         self.says, self.window, self.finish = says, window, finish
         self.tokenizer, self.writer, self.manifest = Words(), self, SimpleNamespace(task="generation")
+        self.generator = self
         self.asked: list[str] = []
 
     def settings(self, given: dict[str, Any], *, chats: bool) -> dict[str, Any]:

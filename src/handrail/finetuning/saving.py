@@ -121,8 +121,8 @@ def _written(trained: Trained, writer: Writer) -> dict[str, Any]:
     settings = replace(writer.defaults, max_tokens=WRITTEN_TOKENS, seed=trained.seed, temperature=0.0, stop=())
     some = trained.train[:4_000].tolist()
     source = Source(trained.train, run_of(len(writer.tokenizer.decode(some)), len(some)))
-    greedy = [one[0] for one in writer.answer(prompts, settings)]
-    drawn = [one[0] for one in writer.answer(prompts, replace(settings, temperature=TEMPERATURE))]
+    greedy = [one[0] for one in writer.generator.answer(prompts, settings)]
+    drawn = [one[0] for one in writer.generator.answer(prompts, replace(settings, temperature=TEMPERATURE))]
     copied = {
         "greedy": source.copied([one.tokens for one in greedy]),
         "sampled": source.copied([one.tokens for one in drawn]),

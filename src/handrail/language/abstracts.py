@@ -89,7 +89,7 @@ class Abstracts:
         for start in range(0, len(parts), TOGETHER):
             some = parts[start : start + TOGETHER]
             prompts = [self._writer.chat_tokens(_asked(part, count)) for part in some]
-            for part, (found,) in zip(some, self._writer.answer(prompts, settings), strict=True):
+            for part, (found,) in zip(some, self._writer.generator.answer(prompts, settings), strict=True):
                 # The first sentence of a part stands for it where the model says nothing.
                 yield self._said(found.text, count, cut=found.finish == "length") or [_first(part, self._language)]
 

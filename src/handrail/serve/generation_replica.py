@@ -276,7 +276,7 @@ class Spoken:
 def opened(model: Model) -> Voice:
     """The model of a bundle, with its threads and its pages in memory."""
     writer = model.writer
-    writer.answer([writer.prompt_tokens("a")], Settings(max_tokens=2, temperature=0.0))
+    writer.generator.answer([writer.prompt_tokens("a")], Settings(max_tokens=2, temperature=0.0))
     # The decoder keeps one slot for a prompt that is being read.
     return Spoken(writer, writer.decoder.slots - 1)
 

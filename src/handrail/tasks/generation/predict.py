@@ -73,20 +73,20 @@ class Writer:
     def continued(self, prompts: Sequence[str], given: Mapping[str, Any]) -> list[Any]:
         """For each prompt its continuation, a list of them where `n` is more than 1."""
         settings = self.settings(given)
-        found = self.answer([self.prompt_tokens(prompt) for prompt in prompts], settings)
+        found = self.generator.answer([self.prompt_tokens(prompt) for prompt in prompts], settings)
         return [_one_or_all([self.answer_of(one) for one in row]) for row in found]
 
     def streamed(self, x: str | Messages, given: Mapping[str, Any]) -> Iterator[Piece]:
         """The pieces of the answer to a prompt or to messages."""
         settings = self.settings(given, chats=not isinstance(x, str))
-        return self.stream(self.prompt_tokens(x) if isinstance(x, str) else self.chat_tokens(x), settings)
+        return self.generator.stream(self.prompt_tokens(x) if isinstance(x, str) else self.chat_tokens(x), settings)
 
     def next_message(
         self, messages: Messages, tools: Sequence[Mapping[str, Any]] | None, given: Mapping[str, Any]
     ) -> Any:
         """The message that follows, a list of them where `n` is more than 1."""
         settings = self.settings(given, chats=True)
-        (found,) = self.answer([self.chat_tokens(messages, tools)], settings)
+        (found,) = self.generator.answer([self.chat_tokens(messages, tools)], settings)
         return _one_or_all([message_of(one, calls=bool(tools)) for one in found])
 
     def answer_of(self, found: Answered) -> Answer:
@@ -100,14 +100,6 @@ class Writer:
                 for one in found.logprobs
             ]  # fmt: skip
         return answer
-
-    def stream(self, prompt: Sequence[int], settings: Settings) -> Iterator[Piece]:
-        """The pieces of one request as they come; leaving the loop ends it."""
-        return self.generator.stream(prompt, settings)
-
-    def answer(self, prompts: Sequence[Sequence[int]], settings: Settings) -> list[list[Answered]]:
-        """For each prompt its `n` continuations; they run together. Raises the problem of one that failed."""
-        return self.generator.answer(prompts, settings)
 
 
 def message_of(found: Answered, *, calls: bool) -> Answer:
