@@ -87,6 +87,12 @@ def test_templates_are_found_wherever_they_are_kept(tmp_path: Path) -> None:
     assert decoder_base(str(bare), tmp_path, quiet).chat_template is None
 
 
+def test_a_template_whose_name_is_none_is_passed_over(tmp_path: Path) -> None:
+    said = {**TOKENS, "chat_template": [{"name": ["x"], "template": "odd"}, {"name": "default", "template": "mine"}]}
+    path = folder(tmp_path / "f", **{"chat_template.jinja": None, "tokenizer_config.json": said})
+    assert decoder_base(str(path), tmp_path, quiet).chat_template == "mine"
+
+
 def test_what_stands_before_every_text_is_found(tmp_path: Path) -> None:
     said = folder(tmp_path / "said", **{"tokenizer_config.json": {**TOKENS, "add_bos_token": True}})
     assert decoder_base(str(said), tmp_path, quiet).special["adds_begin"] is True
@@ -144,6 +150,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"model.safetensors": None, "model.safetensors.index.json": {"weight_map": [1]}},
         "names no files",
     ),
+    "an index of lists": (
+        {"model.safetensors": None, "model.safetensors.index.json": {"weight_map": {"a": ["x.safetensors"]}}},
+        "names no files",
+    ),
+    "an index of numbers": (
+        {"model.safetensors": None, "model.safetensors.index.json": {"weight_map": {"a": 1, "b": "x.safetensors"}}},
+        "names no files",
+    ),
+    "settings without end": ({"generation_config.json": b'{"top_k": Infinity}'}, "impossible number"),
+    "settings that are no numbers": ({"generation_config.json": b'{"top_k": NaN}'}, "impossible number"),
+    "settings beyond all numbers": ({"generation_config.json": {"top_p": 10**400}}, "impossible number"),
 }
 
 

@@ -63,7 +63,7 @@ def read_folder(path: Path) -> Folder:
     template = _template(path, said)
     return Folder(
         config=config, sources=tensors, weights=tuple(files), tokenizer_json=tokenizer, chat_template=template,
-        special=special_of(tokenizer, config, said, wanted, template), defaults=_defaults(wanted),
+        special=special_of(tokenizer, config, said, wanted, template), defaults=_defaults(path, wanted),
         licence=_licence(path),
     )  # fmt: skip
 
@@ -117,9 +117,10 @@ def _weight_files(path: Path) -> list[Path]:
         return [path / "model.safetensors"]
     if (path / "model.safetensors.index.json").is_file():
         index = _json(path, "model.safetensors.index.json", most=MAX_INDEX_BYTES).get("weight_map")
-        names = sorted(set(index.values())) if isinstance(index, dict) else []
-        if not names or not all(isinstance(name, str) and FILE.fullmatch(name) for name in names):
+        listed = list(index.values()) if isinstance(index, dict) else []
+        if not listed or not all(isinstance(name, str) and FILE.fullmatch(name) for name in listed):
             raise _off(path, "model.safetensors.index.json names no files of weights beside it")
+        names = sorted(set(listed))
         if absent := [name for name in names if not (path / name).is_file()]:
             raise _off(path, f"{absent[0]} is missing, which model.safetensors.index.json lists")
         return [path / name for name in names]
@@ -174,19 +175,22 @@ def _template(path: Path, said: Mapping[str, Any]) -> str | None:
         return _read(path / "chat_template.jinja", MAX_JSON_BYTES).decode("utf-8", "replace")
     found = _json(path, "chat_template.json").get("chat_template") or said.get("chat_template")
     if isinstance(found, list):
-        by_name = {item.get("name"): item.get("template") for item in found if isinstance(item, dict)}
+        by_name = {str(item.get("name")): item.get("template") for item in found if isinstance(item, dict)}
         found = by_name.get("default") or next(iter(by_name.values()), None)
     return found if isinstance(found, str) else None
 
 
-def _defaults(wanted: Mapping[str, Any]) -> dict[str, Any]:
+def _defaults(path: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that the makers recommend, where they are ones that we know."""
     if wanted.get("do_sample") is False:
         return {}
-    return {
-        name: kind(wanted[name]) for name, kind in DEFAULTS.items()
-        if isinstance(wanted.get(name), int | float) and not isinstance(wanted.get(name), bool)
-    }  # fmt: skip
+    try:
+        return {
+            name: kind(wanted[name]) for name, kind in DEFAULTS.items()
+            if isinstance(wanted.get(name), int | float) and not isinstance(wanted.get(name), bool)
+        }  # fmt: skip
+    except (ValueError, OverflowError) as error:
+        raise _off(path, f"generation_config.json holds an impossible number: {error}") from error
 
 
 def _licence(path: Path) -> str:

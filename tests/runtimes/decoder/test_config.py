@@ -87,6 +87,8 @@ def test_stretched_places_keep_quick_waves_and_slow_down_slow_ones() -> None:
         ("gemma3", {"layer_types": ["full_attention", "linear_attention"]}, "kinds"),
         ("gemma3", {"query_pre_attn_scalar": 0}, "cannot be taken"),
         ("gemma3", {"sliding_window": -5}, "window"),
+        ("gemma3", {"num_hidden_layers": 10**15, "layer_types": None}, "layers"),
+        ("mistral", {"num_hidden_layers": 10**15}, "layers"),
         ("mistral", {"sliding_window": 2**50}, "window"),
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from handrail.core.errors import HandrailError, listed
-from handrail.runtimes.decoder.shape import Rope, Shape, check
+from handrail.runtimes.decoder.shape import MOST, Rope, Shape, check
 
 LLAMA_LIKE: Final = ("llama", "mistral", "qwen2", "qwen3")
 BUILT: Final = ("gpt2", *LLAMA_LIKE, "gemma3_text")
@@ -78,11 +78,11 @@ def _gemma(config: Mapping[str, Any]) -> Shape:
     parts = said if "full_attention" in said else {"full_attention": said}
     near = parts.get("sliding_attention", {"rope_theta": config.get("rope_local_base_freq", 10000.0)})
     every = config.get("_sliding_window_pattern", config.get("sliding_window_pattern", 6))
+    layers = _layers(config)
     types = config.get("layer_types") or [
-        "full_attention" if (layer + 1) % every == 0 else "sliding_attention"
-        for layer in range(config["num_hidden_layers"])
+        "full_attention" if (layer + 1) % every == 0 else "sliding_attention" for layer in range(layers)
     ]
-    local_layers = _local(types, config["num_hidden_layers"])
+    local_layers = _local(types, layers)
     return Shape(
         family="gemma3", **_sizes(config), tied=config.get("tie_word_embeddings", True), norms=True,
         local=config.get("sliding_window", 4096) if local_layers else 0, local_layers=local_layers,
@@ -103,15 +103,23 @@ def _sizes(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _windows(config: Mapping[str, Any], kind: str) -> tuple[int, tuple[int, ...]]:
     """How far the layers see that do not see everything, and which they are."""
-    layers, local = config["num_hidden_layers"], config.get("sliding_window") or 0
+    layers, local = _layers(config), config.get("sliding_window") or 0
     if kind == "llama" or not local or (kind != "mistral" and not config.get("use_sliding_window")):
         return 0, ()
     if kind == "mistral":
         return local, tuple(range(layers))
-    first = config.get("max_window_layers", 28)
+    first = max(0, min(config.get("max_window_layers", 28), layers))
     types = config.get("layer_types") or ["full_attention"] * first + ["sliding_attention"] * (layers - first)
     local_layers = _local(types[:layers], layers)
     return (local if local_layers else 0), local_layers
+
+
+def _layers(config: Mapping[str, Any]) -> int:
+    """How many layers there are, looked at before each is told its kind."""
+    layers = config["num_hidden_layers"]
+    if type(layers) is not int or not 1 <= layers <= MOST["layers"]:
+        raise ValueError(f"layers: expected 1 to {MOST['layers']}, received {str(layers)[:40]}")
+    return layers
 
 
 def _local(types: list[str], layers: int) -> tuple[int, ...]:
