@@ -14,7 +14,7 @@ from handrail.finetuning import loop
 from handrail.finetuning.checkpoints import STATE, saved_position
 from handrail.finetuning.corpus import Rows, Tokens, rows_of
 from handrail.finetuning.learner import Learner
-from handrail.finetuning.loop import Learnt, learn, numbers_at, rate_at
+from handrail.finetuning.loop import Learnt, Sample, learn, numbers_at, rate_at
 from handrail.finetuning.losses import vocabulary_of
 from handrail.finetuning.methods import make_trainable, tuned
 from handrail.finetuning.network import new_network
@@ -44,13 +44,13 @@ TRAIN, HELD_OUT = rows_of(chain(1_500, 1), 32), rows_of(chain(300, 2), 32)
 
 def trained(
     folder: Path, clock: Clock | None = None, tell: Callable[[Event], None] = lambda _: None,
-    held_out: Rows | None = HELD_OUT, family: str = "llama", **changes: Any,
+    held_out: Rows | None = HELD_OUT, family: str = "llama", sample: Sample | None = None, **changes: Any,
 ) -> tuple[Learnt, Numbers]:  # fmt: skip
     settings = Settings(**{**SETTINGS.__dict__, **changes})
     network = new_network({**CONFIGS[family], "vocab_size": VOCABULARY}, 0)
     make_trainable(network, settings.method, settings.first, settings.rank, half=settings.half)
     learner = Learner(network, settings, vocabulary_of(chain(1_500, 1).ids, VOCABULARY), tell)
-    found = learn(learner, TRAIN, held_out, clock or Clock(None), folder, tell)
+    found = learn(learner, TRAIN, held_out, clock or Clock(None), folder, tell, sample=sample)
     return found, tuned(network)
 
 
@@ -156,6 +156,25 @@ def test_it_tells_what_it_does(tmp_path: Path) -> None:
     tried = [event for event in heard if isinstance(event, Tried)]
     assert [event.name for event in tried][:2] == ["the base", "step 6"]
     assert not any(isinstance(event, Said) for event in heard)
+
+
+def test_a_text_on_the_way_may_take_a_small_share_of_the_time(tmp_path: Path) -> None:
+    given: list[float] = []
+
+    def sample(step: int, most_s: float) -> str:
+        given.append(most_s)
+        return ""
+
+    trained(tmp_path, Clock(60.0), sample=sample)
+    assert given
+    assert all(0 < most_s <= 3.0 for most_s in given)
+
+
+def test_one_step_is_called_a_step(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    found, _ = trained(tmp_path, tell=heard.append, sample=lambda step, most_s: "so", steps=1)
+    assert found.ended == "1 step is done"
+    assert [event.text for event in heard if isinstance(event, Said)] == ["after 1 step: so"]
 
 
 def test_each_pass_goes_through_all_rows_in_an_order_of_its_own() -> None:

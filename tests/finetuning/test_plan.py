@@ -5,14 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from handrail.core.errors import HandrailError
-from handrail.finetuning.plan import memory_bytes, plan
+from handrail.finetuning.methods import make_trainable, trained_parameters
+from handrail.finetuning.network import new_network
+from handrail.finetuning.plan import learning_size, memory_bytes, plan
 from handrail.finetuning.plan_values import Material, Order, Plan, Shape
+from handrail.finetuning.preparing import shape_of_start
+from handrail.finetuning.starts import Start
+from tests.finetuning.conftest import CONFIGS
 
 # SmolLM2-135M, tinyshakespeare, two cores.
-SHAPE = Shape(blocks=30, block_size=3_540_000, table_size=28_311_552, width=576, vocabulary=49_152, context=8_192)
+SHAPE = Shape(
+    blocks=30, block_size=3_540_000, table_size=28_311_552, width=576, vocabulary=49_152, context=8_192, sides=10_176,
+)  # fmt: skip
 MATERIAL = Material(tokens=320_000, held_out=9_000, distinct=11_500, longest=100_000)
 POWERS = {"device": "cpu", "precision": "bf16", "flops": 400e9, "free_bytes": 20 * 2**30, "reason": "bfloat16"}
 
@@ -49,6 +57,23 @@ def test_little_text_trains_few_numbers_and_says_that_it_is_little() -> None:
     assert found.settings.method == "lora"
     assert any("very little text" in text for text in found.warnings)
     assert any("nothing is held out" in text for text in found.warnings)
+
+
+@pytest.mark.parametrize("family", sorted(CONFIGS))
+def test_as_many_numbers_learn_beside_others_as_the_plan_says(family: str) -> None:
+    config = {**CONFIGS[family], "vocab_size": 96}
+    network = new_network(config, 0)
+    make_trainable(network, "lora", 1, 4, half=False)
+    start = Start("one", "one", config, (), lambda name: np.zeros(0), b"", None, {}, {})
+    said = learning_size(shape_of_start(start), replace(planned().settings, first=1, rank=4))
+    learning = sum(one.numel() for one in trained_parameters(network).values())
+    assert said == learning
+
+
+@pytest.mark.parametrize(("time_s", "said"), [(40.0, "40 s"), (90.0, "1.5 min"), (150.0, "2.5 min"), (300.0, "5 min"),
+                                              (1_230.0, "20 min"), (9_000.0, "2.5 h"), (7_200.0, "2 h")])  # fmt: skip
+def test_the_time_that_was_given_is_said_as_it_was_given(time_s: float, said: str) -> None:
+    assert words(planned(time_s=time_s))["time"].startswith(f"{said};")
 
 
 def test_small_matrices_stand_beside_all_blocks_where_there_is_enough_text() -> None:

@@ -111,6 +111,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" Did you mean '{near}'?" if near else ""
 
 
+def counted(count: int, what: str, more: str | None = None) -> str:
+    """`1 row`, `2 rows`; `more` where the plural is another word."""
+    return f"1 {what}" if count == 1 else f"{count:,} {more or what + 's'}"
+
+
 def listed(words: Iterable[str], limit: int = 8) -> str:
     """`a, b, c and 12 more`: for naming what there is without filling the screen."""
     all_words = [clipped(word, 60) for word in words]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from handrail.core.errors import HandrailError
@@ -55,9 +56,10 @@ def finetune(
     what to type.
     """
     given = {name: value for name, value in locals().items() if name not in ("data", "tell")}
+    started = monotonic()  # the libraries take some of the time, too
     refuse_missing_packages()
     request = importlib.import_module("handrail.finetuning.asked").checked(data, **given)
-    found: Model = importlib.import_module("handrail.finetuning.act").carry_out(request, tell)
+    found: Model = importlib.import_module("handrail.finetuning.act").carry_out(request, tell, started)
     return found
 
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import time as clocks
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -14,14 +14,14 @@ import torch
 
 from handrail import __version__
 from handrail.core.allocator import keeping_memory
-from handrail.core.errors import HandrailError
+from handrail.core.errors import HandrailError, counted
 from handrail.core.events import Said, Tell, Warned
 from handrail.core.processors import processors
 from handrail.finetuning.asked import Request
 from handrail.finetuning.checkpoints import forget_state
 from handrail.finetuning.corpus import Rows, rows_of
 from handrail.finetuning.learner import Learner
-from handrail.finetuning.loop import Learnt, learn
+from handrail.finetuning.loop import Learnt, Sample, learn
 from handrail.finetuning.losses import vocabulary_of
 from handrail.finetuning.methods import make_trainable, tuned
 from handrail.finetuning.network import Network, network_of, new_network, quiet_libraries
@@ -39,12 +39,11 @@ RESERVE_SHARE: Final = 0.3
 SAMPLE_TOKENS: Final = 40
 
 
-def carry_out(request: Request, tell: Tell) -> Model:
-    """The model, saved as the next version of its name.
+def carry_out(request: Request, tell: Tell, started: float) -> Model:
+    """The model, saved as the next version of its name; its time has run since `started`, of the monotonic clock.
 
     Raises HandrailError in one sentence, with what to type; a run that was cut off is gone on with next time.
     """
-    started = clocks.monotonic()
     ready = prepared(request, tell)
     ready.store.refuse_unwritable()
     settings, start = ready.plan.settings, ready.start
@@ -62,7 +61,8 @@ def carry_out(request: Request, tell: Tell) -> Model:
         with stopping_on_interrupt(clock, tell), keeping_memory(), _threads(threads):
             sample = _sampler(network, ready) if request.samples else None
             learnt = learn(learner, rows, held_rows, clock, kept.folder, tell, sample=sample)
-        tell(Said(f"after {learnt.position.step:,} steps and {learnt.position.tokens:,} tokens: {learnt.ended}"))
+        seen = counted(learnt.position.tokens, "token")
+        tell(Said(f"after {counted(learnt.position.step, 'step')} and {seen}: {learnt.ended}"))
         refuse_untaught(learnt)
         if learnt.before is not None and learnt.after is not None and learnt.after > learnt.before:
             tell(
@@ -134,13 +134,13 @@ def _key(request: Request, ready: Prepared) -> str:
     return "finetune-" + hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()[:24]
 
 
-def _sampler(network: Network, ready: Prepared) -> Callable[[int], str] | None:
+def _sampler(network: Network, ready: Prepared) -> Sample | None:
     """Writes on from one of the prompts with the network as it is now."""
     prompts, tokenizer, device = ready.prompts(), ready.tokenizer, ready.machine.device
     if not prompts:
         return None
 
-    def sample(step: int) -> str:
+    def sample(step: int, most_s: float) -> str:
         torch.manual_seed(step)
         prompt = list(prompts[step % len(prompts)])
         half = torch.autocast(device, dtype=torch.bfloat16, enabled=ready.plan.settings.half)
@@ -148,6 +148,7 @@ def _sampler(network: Network, ready: Prepared) -> Callable[[int], str] | None:
             made = network.model.generate(
                 torch.tensor([prompt], device=device), max_new_tokens=SAMPLE_TOKENS, do_sample=True, top_k=50,
                 temperature=0.8, pad_token_id=ready.end, use_cache=True,
+                max_time=None if math.isinf(most_s) else most_s,
             )  # fmt: skip
         text = tokenizer.decode(made[0].tolist()[len(prompt) :])
         return f"{tokenizer.decode(prompt)}▸{text}".replace("\n", " ⏎ ")

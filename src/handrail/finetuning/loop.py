@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 import torch
 
+from handrail.core.errors import counted
 from handrail.core.events import Progress, Said, Tell, Tried, Warned
 from handrail.core.failpoints import reached
 from handrail.finetuning.checkpoints import Position, load_state, save_state, saved_position
@@ -36,7 +37,7 @@ CHECKPOINT_EVERY_S: Final = 30.0
 # Saving may take this share of the time.
 CHECKPOINT_SHARE: Final = 0.05
 TELL_EVERY_S: Final = 0.5
-# A text is only written on the way where there is time for so many.
+# A text is only written on the way where there is time for so many, and is cut short where it takes longer.
 SAMPLE_SHARE: Final = 20
 # The restricted loss may fall so far below the exact one on held-out rows before it is given up.
 MOST_DRIFT: Final = 0.1
@@ -44,7 +45,7 @@ MOST_DRIFT: Final = 0.1
 JUDGING_SHARE: Final = 0.03
 # What is set aside for the last look, as a multiple of what the one before took.
 JUDGING_MARGIN: Final = 1.3
-Sample = Callable[[int], str]
+Sample = Callable[[int, float], str]  # the step, and the seconds it may take
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def learn(
         if held_out is not None and _is_due(position, settings.steps, clock, settings.evaluations):
             _judge(learner, position, held_out, clock.expired, pace, tell)
             if sample is not None and clock.left() > SAMPLE_SHARE * pace.sampling_s:
-                _tell_sample(sample, position.step, pace, tell)
+                pace.sampling_s = _tell_sample(sample, position.step, clock.left() / SAMPLE_SHARE, tell)
         if _may_save(pace):
             _save(learner, optimizer, position, folder, pace)
     if held_out is not None and _last_judged(position) < position.step:
@@ -182,7 +183,7 @@ def _end(position: Position, steps: int | None, clock: Clock, pace: Pace, held_o
     if clock.stopped():
         return "it was stopped"
     if steps is not None and position.step >= steps:
-        return f"{steps:,} steps are done"
+        return f"{counted(steps, 'step')} {'is' if steps == 1 else 'are'} done"
     if clock.left() < pace.step_s + (JUDGING_MARGIN * pace.judging_s if held_out is not None else 0.0):
         return "the time is over"
     if position.best_step and _best_at(position) < len(position.history) - PATIENCE:
@@ -244,10 +245,10 @@ def _tell_progress(
     tell(Progress(doing, _passed(position, steps, clock), 1.0, best))
 
 
-def _tell_sample(sample: Sample, step: int, pace: Pace, tell: Tell) -> None:
+def _tell_sample(sample: Sample, step: int, most_s: float, tell: Tell) -> float:
     begun = time.monotonic()
-    tell(Said(f"after {step:,} steps: {sample(step)}"))
-    pace.sampling_s = time.monotonic() - begun
+    tell(Said(f"after {counted(step, 'step')}: {sample(step, most_s)}"))
+    return time.monotonic() - begun
 
 
 def _may_save(pace: Pace) -> bool:

@@ -175,8 +175,8 @@ def learning_size(shape: Shape, settings: Settings) -> int:
     """How many numbers are trained."""
     if settings.method in ("full", "new"):
         return shape.size
-    upper = (shape.blocks - settings.first) * shape.block_size
-    return upper if settings.method == "blocks" else round(upper * 5 * settings.rank / shape.width / 2)
+    a_block = shape.block_size if settings.method == "blocks" else settings.rank * shape.sides
+    return (shape.blocks - settings.first) * a_block
 
 
 def passes(material: Material, settings: Settings, speed: float) -> float:

@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Shape:
-    """A base in numbers: parameters of one block and of the table of tokens, and how wide and long it sees."""
+    """A base in numbers: parameters of one block and of the table of tokens, and how wide and long it sees.
+
+    `sides` is what goes into and comes out of all matrices of a block: matrices beside them have `rank` times as many.
+    """
 
     blocks: int
     block_size: int
@@ -16,6 +19,7 @@ class Shape:
     width: int
     vocabulary: int
     context: int
+    sides: int
 
     @property
     def size(self) -> int:

@@ -37,10 +37,12 @@ def millions(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A span of time, roughly: 40 s, 5 min, 2.5 h."""
+    """A span of time, roughly: 40 s, 1.5 min, 5 min, 2.5 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3600:.1f} h"
+    if seconds < 600:
+        return f"{round(seconds / 60, 1):g} min"
+    return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{round(seconds / 3600, 1):g} h"
 
 
 def _base(shape: Shape, settings: Settings, about: Mapping[str, str]) -> str:

@@ -21,6 +21,7 @@ from handrail.finetuning.plan_values import Material, Plan, Shape
 from handrail.finetuning.reading import read_documents
 from handrail.finetuning.scratch import new_start
 from handrail.finetuning.starts import Start, start_of
+from handrail.runtimes.decoder import Shape as Decoder
 from handrail.runtimes.decoder import shape_of
 from handrail.store import Store
 
@@ -124,7 +125,15 @@ def shape_of_start(start: Start) -> Shape:
     found = shape_of(start.config, start.name)
     table = found.vocabulary * found.width * (1 if found.tied else 2)
     block = (found.parameters - table) // found.layers
-    return Shape(found.layers, block, table, found.width, found.vocabulary, found.context)
+    return Shape(found.layers, block, table, found.width, found.vocabulary, found.context, _sides(found))
+
+
+def _sides(found: Decoder) -> int:
+    """What goes into and comes out of the matrices of a block, summed."""
+    asks, keys = found.heads * found.head_width, found.key_heads * found.head_width
+    if found.family == "gpt2":  # queries, keys and values are one matrix, and the inner ones have no gate
+        return (found.width + asks + 2 * keys) + (asks + found.width) + 2 * (found.width + found.inner)
+    return 4 * found.width + 2 * asks + 2 * keys + 3 * (found.width + found.inner)
 
 
 def _split(request: Request, reading: Reading, shape: Shape) -> Split:

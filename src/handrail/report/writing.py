@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from handrail.core.errors import counted
 from handrail.report.markup import NOTHING, Child, Html, absent, section, table, tag
 from handrail.report.pictures import Axis, Dot, line_chart, nice_ticks
 from handrail.report.words import each, number, percent, some
@@ -34,7 +35,7 @@ def rows(report: Mapping[str, Any]) -> Rows:
         (word, *(number(one.get(key)) for key in WORDS)) for word, one in scored if one.get("perplexity") is not None
     ]
     if exported.get("perplexity") is not None:
-        found.append((f"as exported, {exported.get('bits')} bits", number(exported["perplexity"]), "–"))
+        found.append((f"as exported, {exported.get('bits')} bits", number(exported["perplexity"]), _per_byte(report)))
     return [("held-out text", *WORDS.values()), *found] if found else []
 
 
@@ -51,7 +52,8 @@ def lines(report: Mapping[str, Any]) -> list[tuple[str, Rows]]:
     """(heading, rows) for a terminal, after the headline."""
     sentences: Rows = [(sentence,) for sentence in (copied(report), _ended(report)) if sentence]
     samples: Rows = [
-        (f"{one.get('prompt')}▸{one.get('text')}"[:LONGEST_SAMPLE],) for one in each(report.get("samples"))[:2]
+        (f"{one.get('prompt')}▸{one.get('text')}"[:LONGEST_SAMPLE].replace("\n", " ⏎ "),)
+        for one in each(report.get("samples"))[:2]
     ]
     return [("scores", rows(report)), ("in words", sentences), ("what it writes", samples)]
 
@@ -93,6 +95,14 @@ def recitation(report: Mapping[str, Any]) -> Html:
                    *samples)  # fmt: skip
 
 
+def _per_byte(report: Mapping[str, Any]) -> str:
+    """Bits per byte as exported: on the rows that the trained network was scored with, so nats say how many."""
+    after, exported = some(_training(report).get("after")), some(report.get("exported"))
+    if not after.get("loss") or exported.get("loss") is None:
+        return number(None)
+    return number(exported["loss"] * after["bits_per_byte"] / after["loss"])
+
+
 def _training(report: Mapping[str, Any]) -> dict[str, Any]:
     return some(report.get("training"))
 
@@ -101,4 +111,5 @@ def _ended(report: Mapping[str, Any]) -> str:
     training = _training(report)
     if not training.get("steps"):
         return ""
-    return f"It ended after {training['steps']:,} steps and {training.get('tokens', 0):,} tokens: {training['ended']}."
+    steps, tokens = counted(training["steps"], "step"), counted(training.get("tokens", 0), "token")
+    return f"It ended after {steps} and {tokens}: {training['ended']}."

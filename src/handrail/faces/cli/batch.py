@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handrail.core.errors import HandrailError
+from handrail.core.errors import HandrailError, counted
 from handrail.core.processors import processors
 from handrail.faces.cli.options import once, opened, seconds, shared, whole, writable
-from handrail.faces.cli.printing import counted, put, put_json, put_table
+from handrail.faces.cli.printing import put, put_json, put_table
 
 if TYPE_CHECKING:
     from handrail.jobs.batch import Batch, Target

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handrail.core.errors import HandrailError, did_you_mean
+from handrail.core.errors import HandrailError, counted, did_you_mean
 from handrail.faces.cli.options import once, shared
-from handrail.faces.cli.printing import counted, put, say
+from handrail.faces.cli.printing import put, say
 from handrail.faces.cli.writing import opened_writer, say_end, settings_of, settings_options, write_pieces
 
 if TYPE_CHECKING:

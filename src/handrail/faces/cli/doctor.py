@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handrail import __version__
-from handrail.core.errors import HandrailError
+from handrail.core.errors import HandrailError, counted
 from handrail.faces.cli.options import opened_store, shared
-from handrail.faces.cli.printing import counted, put, put_heading, put_json, put_table, size_words
+from handrail.faces.cli.printing import put, put_heading, put_json, put_table, size_words
 
 if TYPE_CHECKING:
     from handrail.store import Store

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from handrail.core.errors import HandrailError
+from handrail.core.errors import HandrailError, counted
 from handrail.faces.cli.options import once, shared, writable
-from handrail.faces.cli.printing import counted, put_json, say
+from handrail.faces.cli.printing import put_json, say
 from handrail.faces.cli.summarize import text_in
 
 

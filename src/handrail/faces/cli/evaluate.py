@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from handrail.core.errors import counted
 from handrail.faces.cli.options import opened, shared
-from handrail.faces.cli.printing import counted, put, put_json, put_table
+from handrail.faces.cli.printing import put, put_json, put_table
 
 
 @click.command("evaluate", epilog="Example: handrail evaluate reviews january.csv")

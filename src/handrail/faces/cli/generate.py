@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handrail.core.errors import HandrailError
+from handrail.core.errors import HandrailError, counted
 from handrail.core.jsons import line_of
 from handrail.faces.cli.options import once, shared, whole
-from handrail.faces.cli.printing import counted, put, put_json, safe, say
+from handrail.faces.cli.printing import put, put_json, safe, say
 from handrail.faces.cli.writing import opened_writer, say_end, settings_of, settings_options, write_pieces
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from handrail.core.errors import HandrailError, did_you_mean, listed
+from handrail.core.errors import HandrailError, counted, did_you_mean, listed
 from handrail.faces.cli.options import shared
-from handrail.faces.cli.printing import counted, put, put_heading, put_json, put_table, size_words
+from handrail.faces.cli.printing import put, put_heading, put_json, put_table, size_words
 
 BAR = 24
 FULL_BAR_PSI = 0.5

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from handrail.core.errors import HandrailError
+from handrail.core.errors import HandrailError, counted
 from handrail.faces.cli.options import once, opened, shared, writable
-from handrail.faces.cli.printing import counted, put, put_json, put_table, say
+from handrail.faces.cli.printing import put, put_json, put_table, say
 
 BAR_COLUMNS = 24
 MOST_LABELS_SHOWN = 10

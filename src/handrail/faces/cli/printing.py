@@ -108,11 +108,6 @@ def columns_of(text: str) -> int:
     )
 
 
-def counted(count: int, what: str, more: str | None = None) -> str:
-    """`1 row`, `2 rows`; `more` where the plural is another word."""
-    return f"1 {what}" if count == 1 else f"{count:,} {more or what + 's'}"
-
-
 def size_words(size_bytes: int) -> str:
     """Bytes for people."""
     if size_bytes < 1_000:

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from handrail.core.errors import HandrailError
+from handrail.core.errors import HandrailError, counted
 from handrail.faces.cli.options import once, reference_of, shared, whole
-from handrail.faces.cli.printing import counted, put, put_json
+from handrail.faces.cli.printing import put, put_json
 from handrail.faces.cli.summarize import language_code
 
 LONGEST_SHOWN = 300

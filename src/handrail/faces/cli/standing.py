@@ -11,16 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from handrail.core.errors import HandrailError, clipped, printable
-from handrail.faces.cli.printing import (
-    counted,
-    one_line,
-    put,
-    put_heading,
-    put_table,
-    size_words,
-    width_of_terminal,
-)  # fmt: skip
+from handrail.core.errors import HandrailError, clipped, counted, printable
+from handrail.faces.cli.printing import one_line, put, put_heading, put_table, size_words, width_of_terminal
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

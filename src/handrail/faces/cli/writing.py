@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from handrail.core.errors import HandrailError, clipped, listed
+from handrail.core.errors import HandrailError, clipped, counted, listed
 from handrail.faces.cli.options import Reader, once, opened, opened_store, whole
-from handrail.faces.cli.printing import columns_of, counted, safe, say
+from handrail.faces.cli.printing import columns_of, safe, say
 
 if TYPE_CHECKING:
     from handrail.generate.pieces import Piece
