@@ -1,0 +1,29 @@
+"""What is said about a model that writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from handrail.report import terminal, writing
+
+REPORT: dict[str, Any] = {
+    "training": {
+        "steps": 1, "tokens": 512, "ended": "it was stopped",
+        "before": {"loss": 4.0, "perplexity": 54.6, "bits_per_byte": 2.0},
+        "after": {"loss": 2.0, "perplexity": 7.39, "bits_per_byte": 1.0},
+    },
+    "exported": {"bits": 8, "rows": 3, "loss": 2.2, "perplexity": 9.03},
+    "samples": [{"prompt": "ROMEO:\n", "text": "O!\nIs it you?"}],
+}  # fmt: skip
+
+
+def test_what_was_exported_is_scored_in_the_same_measures() -> None:
+    assert writing.rows(REPORT)[-1] == ("as exported, 8 bits", "9.030", "1.100")
+
+
+def test_one_step_is_called_a_step() -> None:
+    assert ("It ended after 1 step and 512 tokens: it was stopped.",) in dict(terminal.lines(REPORT))["in words"]
+
+
+def test_lines_of_a_text_are_marked_in_the_terminal() -> None:
+    assert dict(terminal.lines(REPORT))["what it writes"] == [("ROMEO: ⏎ ▸O! ⏎ Is it you?",)]
