@@ -6,7 +6,7 @@ import numpy as np
 
 from handrail.core.bundle import Bundle, damaged
 from handrail.core.signature import Columns
-from handrail.encode.vectors import vector_answers
+from handrail.encode.vectors import pieces_in, text_arrays, vector_answers
 from handrail.encode.wordpiece import WordPiece
 from handrail.tasks import Answer, Arrays
 
@@ -18,9 +18,7 @@ class EmbeddingPredictor:
         self._pieces = pieces
 
     def encode(self, columns: Columns) -> Arrays:
-        (texts,) = columns.values()
-        input_ids, attention_mask = self._pieces.encode([text or "" for text in texts])
-        return {"input_ids": input_ids, "attention_mask": attention_mask}
+        return text_arrays(self._pieces, columns)
 
     def decode(self, scores: np.ndarray) -> list[Answer]:
         return vector_answers(scores)
@@ -29,10 +27,6 @@ class EmbeddingPredictor:
 def load(bundle: Bundle) -> EmbeddingPredictor:
     """Raises HandrailError ("bundle") when settings or vocabulary are not an encoder's."""
     try:
-        signature = bundle.manifest.signature
-        if [field.kind for field in signature.inputs] != ["text"] or signature.output.kind != "vector":
-            raise ValueError("it does not turn a text into a vector")
-        vocabulary = bundle.read("encode/vocabulary.txt").decode("utf-8").split("\n")
-        return EmbeddingPredictor(WordPiece(tuple(vocabulary), int(bundle.manifest.encode["longest"])))
+        return EmbeddingPredictor(pieces_in(bundle))
     except (KeyError, TypeError, ValueError) as error:
         raise damaged(bundle.path, f"the encode settings are off: {error}") from error

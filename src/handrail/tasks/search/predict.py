@@ -9,7 +9,7 @@ import numpy as np
 
 from handrail.core.bundle import Bundle, damaged
 from handrail.core.signature import Columns
-from handrail.encode.vectors import vector_answers
+from handrail.encode.vectors import pieces_in, text_arrays, vector_answers
 from handrail.encode.wordpiece import WordPiece
 from handrail.store.home import default_home
 from handrail.tasks import Answer, Arrays
@@ -27,9 +27,7 @@ class SearchPredictor:
         self._nearest = Nearest(library.vectors, home)
 
     def encode(self, columns: Columns) -> Arrays:
-        (texts,) = columns.values()
-        input_ids, attention_mask = self._pieces.encode([text or "" for text in texts])
-        return {"input_ids": input_ids, "attention_mask": attention_mask}
+        return text_arrays(self._pieces, columns)
 
     def decode(self, scores: np.ndarray) -> list[Answer]:
         """The question's vector beside what it finds, so that a search answers wherever an encoder does."""
@@ -49,11 +47,7 @@ def matches(library: Library, nearest: Nearest, vectors: np.ndarray, count: int)
 def load(bundle: Bundle) -> SearchPredictor:
     """Raises HandrailError ("bundle") when settings, vocabulary or documents do not fit."""
     try:
-        signature = bundle.manifest.signature
-        if [field.kind for field in signature.inputs] != ["text"] or signature.output.kind != "vector":
-            raise ValueError("it does not turn a text into a vector")
-        vocabulary = bundle.read("encode/vocabulary.txt").decode("utf-8").split("\n")
-        pieces = WordPiece(tuple(vocabulary), int(bundle.manifest.encode["longest"]))
+        pieces = pieces_in(bundle)
         count = int(bundle.manifest.encode["matches"])
         if not 1 <= count <= 1_000:
             raise ValueError(f"{count:,} matches")
