@@ -13,6 +13,7 @@ from handrail.core.errors import HandrailError
 from handrail.faces.cli.imports import bits
 from handrail.faces.cli.options import once, seconds, shared, whole
 from handrail.faces.cli.printing import one_line, put, put_json
+from handrail.faces.cli.report import put_saved
 
 if TYPE_CHECKING:
     from handrail.finetuning.plan_values import Plan
@@ -79,7 +80,7 @@ def command(data: tuple[str, ...], fresh: bool, dry_run: bool, as_json: bool, **
     elif as_json:
         put_json(summary(model, time.monotonic() - started))
     else:
-        put_result(model, time.monotonic() - started)
+        put_saved(model, time.monotonic() - started, leave_out=("warnings",), example=example_of(model))
 
 
 def _put_plan(plan: Plan, *, as_json: bool) -> None:
@@ -111,17 +112,6 @@ def summary(model: Model, took_s: float) -> dict[str, Any]:
         "path": str(model.bundle.path),
         "next": example_of(model),
     }
-
-
-def put_result(model: Model, took_s: float) -> None:
-    """The report in short, and what to type next."""
-    from handrail.faces.cli.report import put_report
-
-    put()
-    put(f"{model.name}@{model.version} saved after {took_s:.1f} s")
-    put_report(model.report, leave_out=("warnings",))
-    put()
-    put(f"next: {example_of(model)}")
 
 
 def example_of(model: Model) -> str:

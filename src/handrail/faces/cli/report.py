@@ -68,6 +68,15 @@ def _damage_named(model: Model) -> Iterator[None]:
         raise damaged(model.bundle.path, f"report.json is not a report: {error}") from error
 
 
+def put_saved(model: Model, took_s: float, *, leave_out: Sequence[str], example: str) -> None:
+    """What stands at the end of a training: the report in short, and what to type next."""
+    put()
+    put(f"{model.name}@{model.version} saved after {took_s:.1f} s")
+    put_report(model.report, leave_out)
+    put()
+    put(f"next: {example}")
+
+
 def put_report(report: Mapping[str, Any], leave_out: Sequence[str] = ()) -> None:
     """The report in words and small tables."""
     from handrail.report import terminal

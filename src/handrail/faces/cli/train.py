@@ -13,7 +13,8 @@ import click
 from handrail.core.errors import HandrailError, closest, listed
 from handrail.faces.cli.options import once, seconds, share, shared, whole
 from handrail.faces.cli.outcome import TRAINING_PACKAGES, missing_extra
-from handrail.faces.cli.printing import one_line, put, put_json
+from handrail.faces.cli.printing import one_line, put_json
+from handrail.faces.cli.report import put_saved
 
 if TYPE_CHECKING:
     from handrail.model import Model
@@ -73,7 +74,7 @@ def command(file: str | None, kinds: tuple[str, ...], fresh: bool, as_json: bool
     if as_json:
         put_json(summary(model, time.monotonic() - started))
     else:
-        put_result(model, time.monotonic() - started)
+        put_saved(model, time.monotonic() - started, leave_out=("warnings", "per label"), example=example_of(model))
 
 
 def refuse_missing_packages() -> None:
@@ -117,17 +118,6 @@ def summary(model: Model, took_s: float) -> dict[str, Any]:
         "path": str(model.bundle.path),
         "next": example_of(model),
     }
-
-
-def put_result(model: Model, took_s: float) -> None:
-    """The report in short, and what to type next."""
-    from handrail.faces.cli.report import put_report
-
-    put()
-    put(f"{model.name}@{model.version} saved after {took_s:.1f} s")
-    put_report(model.report, leave_out=("warnings", "per label"))
-    put()
-    put(f"next: {example_of(model)}")
 
 
 def example_of(model: Model) -> str:
