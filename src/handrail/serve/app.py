@@ -186,7 +186,7 @@ class App:
             timeout_s = timeout_of(request.headers, limits)
             if slow or len(request.body) > limits.large_body_bytes or is_packed(request.headers):
                 # Read beside the event loop, so that short requests pass meanwhile.
-                work = asyncio.ensure_future(_read_aside(request, version, read, limits, timeout_s, slow))
+                work = asyncio.ensure_future(_read_aside(request, version, read, limits, timeout_s, slow=slow))
                 later = Later(work, lambda done: self._finish(request, version, None, done))
             else:
                 call = read(request, version, limits)
@@ -291,7 +291,7 @@ def _submitted(version: Version, call: Call, timeout_s: float) -> asyncio.Future
 
 
 async def _read_aside(
-    request: Request, version: Version, read: Reading, limits: Limits, timeout_s: float, slow: bool
+    request: Request, version: Version, read: Reading, limits: Limits, timeout_s: float, *, slow: bool
 ) -> Response:
     def unpacked_and_read() -> Call:
         if is_packed(request.headers):

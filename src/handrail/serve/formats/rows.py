@@ -48,23 +48,24 @@ def compiled(signature: Signature) -> Check:
 
     known = {*signature.names(), *signature.ignored, signature.output.name}
 
-    def trimmed(row: Any) -> Any:
-        """The row with no more unknown fields than a message names: each is compared with all the known ones."""
-        if type(row) is not dict or len(row) <= len(known) + MAX_PROBLEMS_SHOWN:
-            return row
-        unknown = islice((name for name in row if name not in known), MAX_PROBLEMS_SHOWN + 1)
-        return {**{name: cell for name, cell in row.items() if name in known}, **dict.fromkeys(unknown)}
-
     def check(rows: Sequence[Any]) -> list[Values]:
         found = []
         for row in rows:
             values = quickly(row)
             if values is None:
-                return values_of_columns(signature, signature.columns_of_rows([trimmed(row) for row in rows]))
+                return values_of_columns(signature, signature.columns_of_rows([_trimmed(row, known) for row in rows]))
             found.append(values)
         return found
 
     return check
+
+
+def _trimmed(row: Any, known: set[str]) -> Any:
+    """The row with no more unknown fields than a message names: each is compared with all the known ones."""
+    if type(row) is not dict or len(row) <= len(known) + MAX_PROBLEMS_SHOWN:
+        return row
+    unknown = islice((name for name in row if name not in known), MAX_PROBLEMS_SHOWN + 1)
+    return {**{name: cell for name, cell in row.items() if name in known}, **dict.fromkeys(unknown)}
 
 
 def _compiled_vectors(signature: Signature) -> Check:
