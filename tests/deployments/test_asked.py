@@ -12,7 +12,7 @@ from handrail.deploy.spec import ApiSpec, Autoscaling, Predictor, Share
 from handrail.deployments.asked import Asked, Replicas, asked_for
 from handrail.store import Store
 from handrail.store.deployments import Deployments
-from tests.serve.bundles import make_bundle
+from tests.serve.bundles import publish
 
 
 @pytest.fixture
@@ -22,9 +22,7 @@ def store(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     monkeypatch.chdir(tmp_path / "here")
     store = Store(home)
     for _ in range(2):
-        with store.draft() as draft:
-            make_bundle(draft, "churn")
-            store.publish(draft, "churn")
+        publish(store)
     return store
 
 

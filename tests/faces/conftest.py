@@ -16,7 +16,7 @@ from handrail.store import Store
 from tests.engines.fake import FakeEngine, engine_saying
 from tests.faces.deployed import Apis
 from tests.faces.shop import Ended, stock
-from tests.serve.bundles import make_bundle
+from tests.serve.bundles import publish
 
 Cli = Callable[..., Ended]
 
@@ -64,9 +64,7 @@ def apis(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Apis:
     monkeypatch.chdir(tmp_path / "here")
     store = Store(home)
     for _ in range(2):
-        with store.draft() as draft:
-            make_bundle(draft, "churn")
-            store.publish(draft, "churn")
+        publish(store)
     return Apis(home)
 
 

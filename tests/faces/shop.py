@@ -13,7 +13,7 @@ from typing import Any
 import handrail
 from handrail.store import Store
 from tests.contracts.data import reviews
-from tests.serve.bundles import make_bundle
+from tests.serve.bundles import publish
 
 HANDRAIL = [sys.executable, "-m", "handrail"]
 
@@ -48,10 +48,7 @@ class Ended:
 def stock(home: Path) -> Path:
     """Puts a text model "reviews" and a table model "churn" into a store."""
     handrail.train(reviews(160), target="label", name="reviews", trials=1, home=home)
-    store = Store(home)
-    with store.draft() as draft:
-        make_bundle(draft, "churn")
-        store.publish(draft, "churn")
+    publish(Store(home))
     return home
 
 

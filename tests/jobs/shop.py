@@ -19,7 +19,7 @@ from handrail.jobs.batch import Batch, Target
 from handrail.predictors.project import snapshot
 from handrail.store import Store
 from handrail.store.deployments import Deployments
-from tests.serve.bundles import make_bundle
+from tests.serve.bundles import publish
 
 HANDRAIL = [sys.executable, "-m", "handrail"]
 PLANS = ("basic", "plus", "pro")
@@ -27,10 +27,7 @@ PLANS = ("basic", "plus", "pro")
 
 def stock(home: Path) -> Path:
     """Puts the model "churn" into a store: `age`, `plan`, `active` → `churned`."""
-    store = Store(home)
-    with store.draft() as draft:
-        make_bundle(draft, "churn")
-        store.publish(draft, "churn")
+    publish(Store(home))
     return home
 
 

@@ -13,6 +13,7 @@ from handrail.core.bundle import Manifest, to_json, write_bundle
 from handrail.core.field import Field
 from handrail.core.signature import Output, Signature
 from handrail.model import Model, load
+from handrail.store import Store
 
 FIELDS = (
     Field("age", "number", optional=True, minimum=18.0, maximum=80.0, example=40),
@@ -26,6 +27,13 @@ ROWS: list[dict[str, Any]] = [
     {"age": None, "plan": "basic", "active": False},
     {"age": 71.5, "plan": "?", "active": True},
 ]
+
+
+def publish(store: Store, **made: Any) -> None:
+    """Puts a version of "churn" into a store: see `make_bundle`."""
+    with store.draft() as draft:
+        make_bundle(draft, **made)
+        store.publish(draft, "churn")
 
 
 def make_bundle(

@@ -13,7 +13,7 @@ from handrail.core.field import Field
 from handrail.model import Model, load
 from handrail.serve.app import App
 from handrail.store import Store
-from tests.serve.bundles import ROW, ROWS, make_bundle
+from tests.serve.bundles import ROW, ROWS, make_bundle, publish
 from tests.serve.served import Ask, within
 
 PREDICT = "/v1/models/churn:predict"
@@ -132,9 +132,7 @@ def test_status_and_metadata_are_told_as_that_server_tells_them(model: Model) ->
 def test_a_label_moves_only_to_a_version_that_is_served(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for weight in (0.02, -0.05):
-        with store.draft() as draft:
-            make_bundle(draft, weight=weight)
-            store.publish(draft, "churn")
+        publish(store, weight=weight)
     store.alias("churn", "stable", 1)
     before, after = (load(f"churn@{number}", home=tmp_path) for number in (1, 2))
 
@@ -161,9 +159,7 @@ def test_a_label_moves_only_to_a_version_that_is_served(tmp_path: Path) -> None:
 
 def test_a_path_may_name_a_version_or_a_label(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with store.draft() as draft:
-        make_bundle(draft)
-        store.publish(draft, "churn")
+    publish(store)
     store.alias("churn", "stable", 1)
     stored = load("churn", home=tmp_path)
 
