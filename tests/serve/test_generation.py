@@ -149,6 +149,26 @@ def test_the_client_sees_how_likely_tokens_were(client: openai.OpenAI) -> None:
     assert [len(one.top_logprobs) for one in chat.logprobs.content or []] == [2, 2, 2]
 
 
+def test_offsets_are_those_of_the_tokens_whole_or_streamed(client: openai.OpenAI) -> None:
+    asked: Any = {"model": "tiny", "prompt": "Once", "max_tokens": 30, "seed": 5, "logprobs": 2}
+    text = client.completions.create(**asked).choices[0].text
+    asked["stop"] = [text[:8] + "never", text[6:12] + "never"]  # Begins again and again, and is never met.
+    whole = client.completions.create(**asked).choices[0]
+    told = [one.choices[0] for one in client.completions.create(**asked, stream=True)]
+    assert "".join(one.text for one in told) == whole.text == text
+    assert whole.logprobs is not None
+    offsets = [offset for one in told if one.logprobs for offset in one.logprobs.text_offset or []]
+    assert offsets == whole.logprobs.text_offset
+
+
+def test_of_tokens_that_look_alike_the_likeliest_is_told(client: openai.OpenAI) -> None:
+    asked: Any = {"model": "tiny", "prompt": "Once", "max_tokens": 40, "temperature": 0.0, "logprobs": 5}
+    found = client.completions.create(**asked).choices[0].logprobs
+    assert found is not None
+    chosen = zip(found.tokens or [], found.token_logprobs or [], found.top_logprobs or [], strict=True)
+    assert all(top[token] == logprob for token, logprob, top in chosen)
+
+
 def test_the_client_chats(client: openai.OpenAI) -> None:
     found = client.chat.completions.create(model="tiny", messages=HELLO, max_completion_tokens=6, n=2, seed=1)
     assert [choice.message.role for choice in found.choices] == ["assistant", "assistant"]
@@ -241,6 +261,13 @@ def test_a_key_is_asked_for_and_its_rate_kept(tmp_path: Path) -> None:
             with pytest.raises(openai.RateLimitError) as refused:
                 client.completions.create(model="tiny", prompt="a", max_tokens=2, stream=True)
             assert int(refused.value.response.headers["retry-after"]) >= 1
+
+
+def test_a_limit_that_is_off_is_called_as_the_client_calls_it(server: Served) -> None:
+    for name in ("max_completion_tokens", "max_tokens"):
+        error = refused(server, {"model": "tiny", "messages": HELLO, name: "2"}, "/v1/chat/completions")[1]
+        assert error["field"] == name
+        assert f"'{name}'" in error["message"]
 
 
 def test_what_is_no_object_or_no_message_is_refused(server: Served, client: openai.OpenAI) -> None:

@@ -12,7 +12,7 @@ import orjson
 from handrail.core.errors import HandrailError, did_you_mean, listed
 from handrail.core.field import described
 from handrail.core.values import quoted
-from handrail.generate.settings import settings_from
+from handrail.generate.settings import Settings, settings_from
 from handrail.serve.api import Api, Version
 from handrail.serve.formats.writing import Json, event, true_or_false
 from handrail.serve.talks import Said
@@ -65,12 +65,18 @@ def includes_usage(given: Json) -> bool:
     return true_or_false(options, "include_usage")
 
 
+def as_called(setting: str, value: object, name: str) -> Settings:
+    """The value of a setting that the client calls otherwise. Raises HandrailError that calls it as the client did."""
+    try:
+        return settings_from({setting: value})
+    except HandrailError as error:
+        mend = f"mend or leave out {name}"
+        raise HandrailError(error.code, error.problem.replace(f"'{setting}'", f"'{name}'"), mend, field=name) from None
+
+
 def likeliest(value: object, name: str, most: int) -> int | None:
     """How many of the likeliest tokens are told. Raises HandrailError that calls the field as the client did."""
-    try:
-        wanted = settings_from({"logprobs": value}).logprobs
-    except HandrailError as error:
-        raise HandrailError(error.code, error.problem.replace("'logprobs'", f"'{name}'"), "", field=name) from None
+    wanted = as_called("logprobs", value, name).logprobs
     if wanted is not None and wanted > most:
         problem = f"'{name}': at most {most}, received {wanted}"
         raise HandrailError("data", problem, "ask for fewer", field=name)

@@ -18,6 +18,7 @@ from handrail.serve.formats.openai_asked import (
     SAME,
     Envelope,
     Numbers,
+    as_called,
     includes_usage,
     likeliest,
     refuse_unsupported,
@@ -57,7 +58,9 @@ def wish_of(given: Json, version: Version) -> Wish:
         asked["json_schema"] = forced_schema(tools, choice)
     if given.get("max_completion_tokens") is not None:
         settings_from({"max_tokens": given.get("max_tokens")})
-        asked["max_tokens"] = given["max_completion_tokens"]
+        asked["max_tokens"] = as_called(
+            "max_tokens", given["max_completion_tokens"], "max_completion_tokens"
+        ).max_tokens
     settings = settings_of(asked, version.model, max_tokens=MAX_TOKENS)
     is_stream = true_or_false(given, "stream")
     writer = Chat(version, settings.n, calls=bool(tools), streams=is_stream, usage=includes_usage(given))

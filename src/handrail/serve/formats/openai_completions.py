@@ -6,6 +6,7 @@ Source: the API reference of OpenAI, "Completions".
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 from handrail.core.errors import HandrailError
@@ -58,7 +59,9 @@ class Completions:
         self._envelope = Envelope("cmpl", "text_completion", version, self._numbers, usage=usage)
         self._count = count
         self._echoes = echoes
-        self._written: dict[int, int] = {}
+        self._begun: set[int] = set()
+        # How many letters the tokens have that were told: more than the text where a stop string keeps some back.
+        self._offsets: dict[int, int] = {}
 
     def whole(self, found: Sequence[Sequence[Said]]) -> bytes:
         choices = []
@@ -85,27 +88,24 @@ class Completions:
         return self._envelope.event(self._choice(said.place, said.text, [said]) | {"finish_reason": said.finish})
 
     def _choice(self, place: int, text: str, said: Sequence[Said]) -> Json:
-        start = self._written.get(place, 0)
-        if not start and self._echoes is not None:
+        if place not in self._begun and self._echoes is not None:
             text = f"{self._echoes[place // self._count]}{text}"
-        self._written[place] = start + len(text)
-        return {"index": place, "text": text, "logprobs": _logprobs(said, start)}
+        self._begun.add(place)
+        return {"index": place, "text": text, "logprobs": self._logprobs(place, said)}
 
-
-def _logprobs(said: Sequence[Said], offset: int) -> Json | None:
-    found = [told for one in said for told in one.logprobs or ()]
-    if not any(one.logprobs is not None for one in said):
-        return None
-    offsets = []
-    for token, *_ in found:
-        offsets.append(offset)
-        offset += len(token)
-    return {
-        "tokens": [token for token, *_ in found],
-        "token_logprobs": [logprob for _, _, logprob, _ in found],
-        "top_logprobs": [{one[0]: one[2] for one in top} for *_, top in found],
-        "text_offset": offsets,
-    }
+    def _logprobs(self, place: int, said: Sequence[Said]) -> Json | None:
+        if not any(one.logprobs is not None for one in said):
+            return None
+        found = [told for one in said for told in one.logprobs or ()]
+        offsets = list(accumulate((len(token) for token, *_ in found), initial=self._offsets.get(place, 0)))
+        self._offsets[place] = offsets.pop()
+        return {
+            "tokens": [token for token, *_ in found],
+            "token_logprobs": [logprob for _, _, logprob, _ in found],
+            # Parts of characters are shown alike: the likeliest of them is told.
+            "top_logprobs": [{one[0]: one[2] for one in reversed(top)} for *_, top in found],
+            "text_offset": offsets,
+        }
 
 
 def _prompts(given: object) -> list[Json]:
