@@ -302,6 +302,9 @@ def test_rows_are_prompts() -> None:
         gone.cancel()
         await turn()
         assert bench.streams.is_quiet
+        bench.streams.submit([["four"]], timeout_s=5).cancel()  # before it was begun
+        await turn()
+        assert bench.streams.is_quiet
 
     on(act)
 

@@ -105,7 +105,10 @@ class Streams:
         if do != "predict":
             raise HandrailError("usage", "a text is not explained", "leave explain out")
         talk = self.open([self._prompted(row) for row in rows], client="", timeout_s=timeout_s)
-        return asyncio.ensure_future(_answers(talk))
+        answers = asyncio.ensure_future(_answers(talk))
+        # Not in the task itself: one that is cancelled before its first step would never get there.
+        answers.add_done_callback(lambda _: talk.close())
+        return answers
 
     def retry_after_s(self) -> int:
         """When it is worth trying again: about when what waits now is being written."""
@@ -374,10 +377,7 @@ class Streams:
 
 
 async def _answers(talk: Talk) -> list[bytes]:
-    try:
-        return [orjson.dumps(answer_of(said)) for said in await talk.all()]
-    finally:
-        talk.close()
+    return [orjson.dumps(answer_of(said)) for said in await talk.all()]
 
 
 def answer_of(said: Sequence[Said]) -> dict[str, Any]:
