@@ -224,3 +224,19 @@ def test_a_tensor_that_is_not_known_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(HandrailError, match="ssm_a"):
         opened(tmp_path, pairs, {**tensors, "blk.0.ssm_a.weight": np.zeros(4)})
+
+
+def test_a_tensor_under_two_names_is_refused(tmp_path: Path) -> None:
+    pairs, tensors = converted("llama")
+
+    with pytest.raises(HandrailError, match="twice"):
+        opened(tmp_path, pairs, {**tensors, "blk.00.ffn_up.weight": tensors["blk.0.ffn_up.weight"]})
+
+
+@pytest.mark.parametrize("said", ["", 0, False])
+def test_where_no_heads_of_keys_are_said_there_are_as_many_as_others(tmp_path: Path, said: Any) -> None:
+    pairs, tensors = converted("llama")
+
+    found = opened(tmp_path, {**pairs, "llama.attention.head_count_kv": said}, tensors)
+
+    assert found.config["num_key_value_heads"] == found.config["num_attention_heads"]

@@ -106,15 +106,20 @@ def _decoder(gguf: Gguf, kind: str) -> GgufDecoder:
 def _names(gguf: Gguf, kind: str) -> dict[str, str]:
     """Hugging Face's names → theirs."""
     ends, layer = (GPT2_ENDS, "h") if kind == "gpt2" else (LLAMA_ENDS, "model.layers")
-    found = {}
+    found: dict[str, str] = {}
     for name in gguf.tensors:
         part = PART.fullmatch(name)
         if name in ends:
-            found[ends[name]] = name
+            ours = ends[name]
         elif part and part[2] in PARTS[kind]:
-            found[f"{layer}.{int(part[1])}.{PARTS[kind][part[2]]}.{part[3]}"] = name
-        elif name != ROPE_FACTORS:
+            ours = f"{layer}.{int(part[1])}.{PARTS[kind][part[2]]}.{part[3]}"
+        elif name == ROPE_FACTORS:
+            continue
+        else:
             raise ValueError(f"it has a tensor that is not known: {name[:80]}")
+        if ours in found:
+            raise ValueError(f"it has a tensor twice: {name[:80]} and {found[ours][:80]}")
+        found[ours] = name
     return found
 
 
@@ -151,7 +156,7 @@ def _config(gguf: Gguf, kind: str) -> dict[str, Any]:
     sizes = {
         "model_type": "gemma3_text" if kind == "gemma3" else kind, "hidden_size": width,
         "num_hidden_layers": said["block_count"], "num_attention_heads": heads,
-        "num_key_value_heads": said.get("attention.head_count_kv", heads),
+        "num_key_value_heads": said.get("attention.head_count_kv") or heads,
         "head_dim": said.get("attention.key_length", width // heads),
         "intermediate_size": said["feed_forward_length"], "max_position_embeddings": said["context_length"],
         "rms_norm_eps": said["attention.layer_norm_rms_epsilon"],
