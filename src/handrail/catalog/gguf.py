@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 
 from handrail.catalog.gguf_blocks import KINDS, Kind
 from handrail.core.errors import HandrailError
+from handrail.core.files import plain_file
 
 MAGIC: Final = b"GGUF"
 VERSIONS: Final = (2, 3)
@@ -53,7 +53,7 @@ class Gguf:
     def read(self, name: str) -> np.ndarray:
         """A tensor as float32. Raises HandrailError ("data") where the file has changed or holds no numbers."""
         tensor = self.tensors[name]
-        with _opened(self.path) as file:
+        with plain_file(self.path, follows=True) as file:
             file.seek(tensor.start)
             content = file.read(tensor.bytes)
         if len(content) != tensor.bytes:
@@ -70,7 +70,8 @@ def read_gguf(path: Path) -> Gguf:
     Raises HandrailError ("data") for anything that does not fit exactly: sizes beyond the file, tensors that overlap,
     names given twice, lists of lists, kinds of numbers that are not known.
     """
-    with _opened(path) as file:
+    # Hubs keep their files behind links.
+    with plain_file(path, follows=True) as file:
         size = os.fstat(file.fileno()).st_size
         try:
             reader = _Reader(file, min(size, MAX_HEADER_BYTES))
@@ -197,18 +198,6 @@ def _once(pairs: list[tuple[str, Any]], what: str) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError(f"a {what} is given twice")
     return found
-
-
-def _opened(path: Path) -> BinaryIO:
-    """A plain file; what a link points at is read, for hubs keep their files behind links."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError as error:
-        raise HandrailError("data", f"cannot open it: {error.strerror}", "check the path", where=str(path)) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise HandrailError("data", "not a regular file", "give a plain file", where=str(path))
-    return os.fdopen(descriptor, "rb")
 
 
 def _damaged(path: Path, problem: str) -> HandrailError:

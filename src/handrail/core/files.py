@@ -130,16 +130,21 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(grave, ignore_errors=True)
 
 
-def read_limited(path: Path, limit_bytes: int) -> bytes:
-    """The content of a regular file of at most `limit_bytes`, kept while reading; links are not followed."""
+def plain_file(path: Path, *, follows: bool = False) -> BinaryIO:
+    """A regular file, opened to be read: no pipe or device, and a link only where it is to be followed."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follows else os.O_NOFOLLOW))
     except OSError as error:
         raise HandrailError("data", f"cannot open it: {error.strerror}", "check the path", where=str(path)) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise HandrailError("data", "not a regular file", "give a plain file", where=str(path))
-    with os.fdopen(descriptor, "rb") as file:
+    return os.fdopen(descriptor, "rb")
+
+
+def read_limited(path: Path, limit_bytes: int) -> bytes:
+    """The content of a regular file of at most `limit_bytes`, kept while reading; links are not followed."""
+    with plain_file(path) as file:
         content = file.read(limit_bytes + 1)
     if len(content) > limit_bytes:
         raise HandrailError("too_large", f"larger than {limit_bytes:,} bytes", "give a smaller file", where=str(path))
