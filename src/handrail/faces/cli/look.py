@@ -8,7 +8,7 @@ import click
 
 from handrail.faces.cli.options import once, shared
 from handrail.faces.cli.printing import put, put_heading, put_json, put_table
-from handrail.faces.cli.train import KINDS, effort_of, kinds_of
+from handrail.faces.cli.train import KINDS, effort_of, kinds_of, rows_read
 
 if TYPE_CHECKING:
     from handrail.data.look import Look
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 @click.option("--kind", "kinds", multiple=True, metavar="COLUMN=KIND", help=f"Take a column as {', '.join(KINDS)}.")
 @once("--task", metavar="TASK", help="classification, regression or multilabel, when the guess is wrong.")
 @once("--effort", read=effort_of, metavar="EFFORT", help="quick, good (default) or best.")
-@once("--group", metavar="COLUMN", help="Rows with the same value stay on one side of the split.")
-@once("--time-column", metavar="COLUMN", help="Test on what is later in this column.")
-@click.option("--missing", multiple=True, metavar="WORD", help="A word that means: no value. May be repeated.")
-@click.option("--header/--no-header", default=None, help="Whether the first row names the columns.")
-@once("--separator", metavar="CHARACTER", help="What stands between cells: ',' ';' tab.")
+@rows_read
 @shared
 def command(
     file: str, kinds: tuple[str, ...], header: bool | None, separator: str | None, as_json: bool, **given: Any

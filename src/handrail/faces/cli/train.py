@@ -6,12 +6,12 @@ import importlib.util
 import json
 import shlex
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from handrail.core.errors import HandrailError, closest, listed
-from handrail.faces.cli.options import once, seconds, share, shared, whole
+from handrail.faces.cli.options import Decorated, once, seconds, share, shared, whole
 from handrail.faces.cli.outcome import TRAINING_PACKAGES, missing_extra
 from handrail.faces.cli.printing import one_line, put_json
 from handrail.faces.cli.report import put_saved
@@ -34,6 +34,22 @@ def effort_of(option: str, text: str) -> str:
     return text
 
 
+def rows_read(function: Decorated) -> Decorated:
+    """The options about how rows are read and set aside, which `look` has, too."""
+    for option in reversed(_ROWS):
+        function = option(function)
+    return function
+
+
+_ROWS: Final = (
+    once("--group", metavar="COLUMN", help="Rows with the same value stay on one side of the split."),
+    once("--time-column", metavar="COLUMN", help="Test on what is later in this column."),
+    click.option("--missing", multiple=True, metavar="WORD", help="A word that means: no value. May be repeated."),
+    click.option("--header/--no-header", default=None, help="Whether the first row names the columns."),
+    once("--separator", metavar="CHARACTER", help="What stands between cells: ',' ';' tab."),
+)
+
+
 @click.command("train", epilog="Example: handrail train churn.csv --target Churn --time 5m")
 @click.argument("file", required=False)
 @once("--target", metavar="COLUMN", help="The column to predict; chosen for you when left out.")
@@ -46,11 +62,7 @@ def effort_of(option: str, text: str) -> str:
 @once("--seed", read=whole(0, 2**31 - 1, "1"), metavar="N", help="Another draw of everything random (default 0).")
 @once("--test", "test", metavar="FILE", help="Rows to score with, instead of rows set aside.")
 @once("--test-share", read=share, metavar="SHARE", help="Share of the rows set aside (default 0.2; 0: none).")
-@once("--group", metavar="COLUMN", help="Rows with the same value stay on one side of the split.")
-@once("--time-column", metavar="COLUMN", help="Test on what is later in this column.")
-@click.option("--missing", multiple=True, metavar="WORD", help="A word that means: no value. May be repeated.")
-@click.option("--header/--no-header", default=None, help="Whether the first row names the columns.")
-@once("--separator", metavar="CHARACTER", help="What stands between cells: ',' ';' tab.")
+@rows_read
 @once("--from-feedback", metavar="NAME", help="Learn from an API's kept inputs and right answers, alone or after FILE.")
 @click.option("--fresh", is_flag=True, help="Begin anew where a run was cut off.")
 @shared
