@@ -94,6 +94,7 @@ def test_conversations_teach_to_answer(tmp_path: Path, tiny_base: Path, home: Pa
     path = tmp_path / "talk.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     model = taught(path, tiny_base)
+    assert model.report["samples"][0]["prompt"].startswith("What did ")
     assert model.manifest.plan["dialogue"]
     assert "encode/chat_template.txt" in model.manifest.files
     answer = model.chat([{"role": "user", "content": "What did 7 do?"}], max_tokens=8)

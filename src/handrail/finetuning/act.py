@@ -142,16 +142,16 @@ def _sampler(network: Network, ready: Prepared) -> Sample | None:
 
     def sample(step: int, most_s: float) -> str:
         torch.manual_seed(step)
-        prompt = list(prompts[step % len(prompts)])
+        prompt = prompts[step % len(prompts)]
         half = torch.autocast(device, dtype=torch.bfloat16, enabled=ready.plan.settings.half)
         with torch.no_grad(), quiet_libraries(), half:
             made = network.model.generate(
-                torch.tensor([prompt], device=device), max_new_tokens=SAMPLE_TOKENS, do_sample=True, top_k=50,
+                torch.tensor([prompt.tokens], device=device), max_new_tokens=SAMPLE_TOKENS, do_sample=True, top_k=50,
                 temperature=0.8, pad_token_id=ready.end, use_cache=True,
                 max_time=None if math.isinf(most_s) else most_s,
             )  # fmt: skip
-        text = tokenizer.decode(made[0].tolist()[len(prompt) :])
-        return f"{tokenizer.decode(prompt)}▸{text}".replace("\n", " ⏎ ")
+        text = tokenizer.decode(made[0].tolist()[len(prompt.tokens) :])
+        return f"{prompt.words}▸{text}".replace("\n", " ⏎ ")
 
     return sample
 

@@ -81,7 +81,7 @@ def _seconds(time: object) -> float | None:
     is_number = isinstance(time, Real) and not isinstance(time, bool)
     found = to_seconds(str(time)) if isinstance(time, str) or is_number else -1.0
     if not 10.0 <= found <= LONGEST_S:
-        raise _off("time", "10s to 30 days", time)
+        raise _off("time", "10s to 30 days", f"{time:g}s" if is_number else time)
     return found
 
 

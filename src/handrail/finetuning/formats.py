@@ -96,7 +96,7 @@ def _write_adapter(start: Start, folder: Path) -> None:
     """What peft's from_pretrained opens beside the base."""
     owners = [name.removesuffix(LORA_A) for name in start.tuned if name.endswith(LORA_A)]
     if len(owners) * 2 != len(start.tuned) or not owners:
-        problem = "whole blocks were trained, so there is no adapter"
+        problem = "its own numbers were trained, not small matrices beside them, so there is no adapter"
         raise HandrailError("usage", problem, "--format safetensors; or train with --method lora", field="format")
     turned = start.config.get("model_type") == "gpt2"
     tensors: dict[str, np.ndarray] = {}

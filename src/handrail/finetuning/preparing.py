@@ -40,8 +40,16 @@ PROMPT_TOKENS: Final = 12
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """What a text begins with, in tokens, and in words for people: of a conversation, the question alone."""
+
+    tokens: list[int]
+    words: str
+
+
+@dataclass(frozen=True)
 class Prepared:
-    """`end` is the token that closes a text; `prompts` are beginnings, in tokens, of texts that are held out."""
+    """`end` is the token that closes a text; `prompts` are beginnings of texts that are held out."""
 
     store: Store
     reading: Reading
@@ -65,18 +73,20 @@ class Prepared:
         """The base's, or the plain one where conversations were learnt."""
         return self.start.chat_template or (PLAIN_TEMPLATE if self.reading.is_dialogue else None)
 
-    def prompts(self) -> list[list[int]]:
-        """Beginnings, in tokens, of texts that are held out; of conversations, the questions."""
+    def prompts(self) -> list[Prompt]:
+        """Beginnings of texts that are held out; of conversations, what comes before the first answer."""
         documents = (self.split.held_out or self.split.train)[:PROMPTS]
         chat = Chat(*_template(self.start, self.tokenizer, self.end))
-        found: list[list[int]] = []
+        found: list[Prompt] = []
         for document in documents:
             if document.messages:
                 asked = next(place for place, one in enumerate(document.messages) if one["role"] == "assistant")
-                found.append(chat.tokens(self.tokenizer, document.messages[:asked])) if asked else None
+                before = document.messages[:asked]
+                found += [Prompt(chat.tokens(self.tokenizer, before), before[-1]["content"])] if before else []
             else:
-                found += _beginnings(document.text, self.tokenizer, max(1, PROMPTS // len(documents)))
-        return [prompt for prompt in found if prompt][:PROMPTS]
+                beginnings = _beginnings(document.text, self.tokenizer, max(1, PROMPTS // len(documents)))
+                found += [Prompt(tokens, self.tokenizer.decode(tokens)) for tokens in beginnings]
+        return [prompt for prompt in found if prompt.tokens][:PROMPTS]
 
 
 def prepared(request: Request, tell: Tell) -> Prepared:

@@ -15,6 +15,7 @@ from handrail.core.bundle import Manifest, to_json, write_bundle
 from handrail.core.errors import HandrailError
 from handrail.core.events import Progress, Tell, Warned
 from handrail.finetuning.corpus import Rows
+from handrail.finetuning.preparing import Prompt
 from handrail.finetuning.recitation import Copied, Source, run_of, warning
 from handrail.finetuning.starts import CONFIG, TUNED, Start, config_json
 from handrail.finetuning.tuned import Tuned, packed, with_tuned
@@ -28,7 +29,6 @@ from handrail.training.versions import recorded_versions
 # What the exported model may foretell worse than the trained one, in nats a token, by the bits of its numbers.
 MOST_WORSE: Final = {8: 0.1, 4: 0.3, 32: 0.05}
 COMPARED_ROWS: Final = 8
-PROMPT_TOKENS: Final = 12
 WRITTEN_TOKENS: Final = 96
 WRITTEN_TEXTS: Final = 8
 SHOWN_SAMPLES: Final = 4
@@ -48,7 +48,7 @@ class Trained:
     chat_template: str | None
     train: np.ndarray  # tokens
     held_out: Rows | None
-    prompts: Sequence[Sequence[int]]  # beginnings of held-out texts
+    prompts: Sequence[Prompt]  # beginnings of held-out texts
     after: float | None  # nats a token on held-out rows
     plan: dict[str, Any]
     data: dict[str, Any]
@@ -117,7 +117,8 @@ def _compared(trained: Trained, writer: Writer) -> dict[str, Any]:
 
 def _written(trained: Trained, writer: Writer) -> dict[str, Any]:
     """What it writes on from the beginnings of texts it never saw, likeliest and drawn, and how much is copied."""
-    prompts = [list(prompt) for prompt in trained.prompts[:WRITTEN_TEXTS]]
+    shown = trained.prompts[:WRITTEN_TEXTS]
+    prompts = [prompt.tokens for prompt in shown]
     settings = replace(writer.defaults, max_tokens=WRITTEN_TOKENS, seed=trained.seed, temperature=0.0, stop=())
     some = trained.train[:4_000].tolist()
     source = Source(trained.train, run_of(len(writer.tokenizer.decode(some)), len(some)))
@@ -131,8 +132,7 @@ def _written(trained: Trained, writer: Writer) -> dict[str, Any]:
     if trained.held_out is not None:
         new = source.copied([row.tolist() for row in trained.held_out.inputs])
     samples = [
-        {"prompt": writer.tokenizer.decode(prompt), "text": one.text}
-        for prompt, one in zip(prompts[:SHOWN_SAMPLES], drawn, strict=False)
+        {"prompt": prompt.words, "text": one.text} for prompt, one in zip(shown[:SHOWN_SAMPLES], drawn, strict=False)
     ]
     said = warning(copied["greedy"], copied["sampled"], new)
     recitation = {kind: one.as_dict() for kind, one in copied.items()} | ({"held_out": new.as_dict()} if new else {})
