@@ -43,7 +43,7 @@ class Link:
 
     def number(self, prompt: str) -> int:
         return int(
-            [told["id"] for verb, told in self.sent if verb == "submit" and told["prompt"]["text"] == prompt][-1]
+            [told["id"] for verb, told in self.sent if verb == "submit" and told["prompt"].get("text") == prompt][-1]
         )
 
 
@@ -58,8 +58,8 @@ def piece(number: int, text: str, *tokens: int, finish: str | None = None) -> di
 class Bench:
     """A queue, and what is asked of it."""
 
-    def __init__(self, **batching: Any) -> None:
-        self.streams = Streams(Metrics(), lambda row: asked(row[0]), Batching(**batching))
+    def __init__(self, words: str = "", **batching: Any) -> None:
+        self.streams = Streams(Metrics(), lambda row: asked(row[0]), Batching(**batching), words=words)
 
     def ask(self, *prompts: str, client: str = "a", timeout_s: float = 10.0, whole_s: float = 100.0) -> Talk:
         return self.streams.open([asked(one) for one in prompts], client=client, timeout_s=timeout_s, whole_s=whole_s)
@@ -271,6 +271,38 @@ def test_what_waits_for_one_version_may_wait_for_another() -> None:
         assert link.prompts == ["first", "one"]
         talk.close()
         assert bench.streams.running == 1
+
+    on(act)
+
+
+@pytest.mark.parametrize("words", ["same", "other"])
+def test_a_text_that_is_begun_goes_on_only_where_its_tokens_mean_the_same(words: str) -> None:
+    async def act(bench: Bench) -> None:
+        newer, link = Bench("same"), Link(8)
+        await newer.join(link)
+        newer.ask("begun")
+        newer.streams.open([Asked({"tokens": [1, 2]}, {"seed": 1})], client="b", timeout_s=10.0)
+        await turn()
+        newer.say(link, "begun", "a", 7)
+        newer.streams.lost(link, crashed=False)
+        newer.ask("waits", client="c")
+        older = Bench(words)
+        older.streams.take_from(newer.streams)
+        assert (newer.streams.waiting, older.streams.waiting) == ((0, 3) if words == "same" else (2, 1))
+        newer.streams.close()
+        assert newer.streams.is_quiet
+
+    on(act)
+
+
+def test_what_is_taken_over_wakes_a_replica() -> None:
+    async def act(bench: Bench) -> None:
+        newer = Bench()
+        newer.ask("one")
+        woken: list[bool] = []
+        bench.streams.wanting = lambda: woken.append(True)
+        bench.streams.take_from(newer.streams)
+        assert woken == [True]
 
     on(act)
 

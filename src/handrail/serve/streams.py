@@ -18,7 +18,7 @@ from handrail.serve.batcher import MAX_CRASHES, MAX_TRIES, PATIENCE, QUARANTINE_
 from handrail.serve.generation_metrics import Generated
 from handrail.serve.messages import Header, framed
 from handrail.serve.metrics import Metrics
-from handrail.serve.talks import Asked, Link, Said, Stream, Talk
+from handrail.serve.talks import Asked, Link, Said, Stream, Talk, problem_told, too_late
 
 # A replica that does not say how many it continues at once.
 SLOTS: Final = 8
@@ -56,9 +56,11 @@ class Streams:
     """
 
     def __init__(
-        self, metrics: Metrics, prompted: Prompted, batching: Batching | None = None, *, whole_s: float = 600.0
-    ) -> None:
-        """`prompted` makes of a row what is asked; `whole_s` is how long a continuation may take in all."""
+        self, metrics: Metrics, prompted: Prompted, batching: Batching | None = None, *, whole_s: float = 600.0,
+        words: str = "",
+    ) -> None:  # fmt: skip
+        """`prompted` makes of a row what is asked; `whole_s` is how long a continuation may take in all; `words` says
+        which tokenizer the model has: tokens of one mean nothing to another."""
         self.batching = batching or Batching()
         self.generated = Generated()
         # Called when something is asked while no replica is there: a pool that sleeps wakes.
@@ -66,6 +68,7 @@ class Streams:
         self.whole_s = whole_s
         self._metrics = metrics
         self._prompted = prompted
+        self._words = words
         self._queues: dict[str, deque[Stream]] = {}
         self._waiting = 0
         self._lines: dict[Link, Line] = {}
@@ -190,21 +193,27 @@ class Streams:
             self._drop(link)
 
     def take_from(self, other: Streams) -> None:
-        """What waits there, waits here from now on: for two versions that read the same prompts."""
-        for queue in other._queues.values():
-            for stream in queue:
+        """What waits there, waits here from now on: for two versions that read the same prompts. What has tokens goes
+        on here only where they mean the same."""
+        for client, queue in list(other._queues.items()):
+            moved = [stream for stream in queue if self._words == other._words or not stream.has_tokens]
+            for stream in moved:
+                queue.remove(stream)
+                other._waiting -= 1
                 stream.number, stream.give_up = self._number(), self._give_up
                 self._enqueue(stream)
-        other._queues.clear()
-        other._waiting = 0
+            if not queue:
+                del other._queues[client]
         self._plan()
+        if self._waiting and self.wanting is not None and not self._lines:
+            self.wanting()
 
     def tick(self, hang_s: float, *, ping: bool) -> None:
         """Now and then: tells the late, kills who hangs, and asks replicas whether they are there."""
         now = time.perf_counter()
         for stream in self._everything():
             if now > stream.deadline or (stream.link is None and now > stream.patience):
-                stream.talk.fail(_too_late(stream))
+                stream.talk.fail(too_late(stream))
         for link, line in list(self._lines.items()):
             if line.asked is not None and now - line.asked > hang_s:
                 link.kill()
@@ -312,7 +321,7 @@ class Streams:
             del line.running[stream.number]
             self._end(stream, now, usage or {})
         if problem is not None or finish in ("failed", "cancelled"):
-            stream.talk.fail(_told(problem))
+            stream.talk.fail(problem_told(problem))
         elif text or tokens or finish is not None:
             usage = None if usage is None else {**usage, **stream.took(now)}
             stream.talk.say(Said(stream.place, text, tokens, logprobs, finish, usage))
@@ -388,14 +397,3 @@ def answer_of(said: Sequence[Said]) -> dict[str, Any]:
 def _key(asked: Asked) -> bytes:
     settings = {name: value for name, value in asked.settings.items() if name != "seed"}
     return hashlib.sha256(orjson.dumps([asked.prompt, settings])).digest()
-
-
-def _too_late(stream: Stream) -> HandrailError:
-    what = "no replica was free in time" if stream.link is None else "the text took longer than allowed"
-    return HandrailError("timeout", what, "try again, or ask for fewer tokens")
-
-
-def _told(problem: Mapping[str, Any] | None) -> HandrailError:
-    if problem is None:
-        return HandrailError("bug", "the text was cut off", "try again")
-    return HandrailError(problem["code"], problem["problem"], problem["mend"], field=problem.get("field"))

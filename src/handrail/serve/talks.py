@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -71,6 +71,11 @@ class Stream:
     tries: int = 0
     suspect: bool = False
     is_over: bool = False
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether it is begun, or asked for, in tokens: only who has the same tokenizer can go on with it."""
+        return bool(self.tokens) or "tokens" in self.asked.prompt
 
     def took(self, now: float) -> Header:
         """What it took as its client sees it, whichever replicas wrote it."""
@@ -140,3 +145,16 @@ class Talk:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+def too_late(stream: Stream) -> HandrailError:
+    """What a client hears whose time is over."""
+    what = "no replica was free in time" if stream.link is None else "the text took longer than allowed"
+    return HandrailError("timeout", what, "try again, or ask for fewer tokens")
+
+
+def problem_told(problem: Mapping[str, Any] | None) -> HandrailError:
+    """What went wrong in a replica, as it said it."""
+    if problem is None:
+        return HandrailError("bug", "the text was cut off", "try again")
+    return HandrailError(problem["code"], problem["problem"], problem["mend"], field=problem.get("field"))
