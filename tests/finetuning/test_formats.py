@@ -15,6 +15,7 @@ from handrail.catalog.decoders import decoder_base
 from handrail.core.bundle import open_bundle
 from handrail.core.errors import HandrailError
 from handrail.encode.tokens import tokenizer_from
+from handrail.finetuning import plan
 from handrail.finetuning.formats import export_weights
 from handrail.finetuning.starts import Start, of_bundle
 from handrail.store import Store
@@ -45,10 +46,19 @@ def test_a_folder_is_what_transformers_opens(family: str, text: Path, tmp_path: 
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # what peft asks of transformers
-def test_an_adapter_is_what_peft_opens(text: Path, tiny_base: Path, tmp_path: Path, home: Path) -> None:
-    start = taught(text, tiny_base, method="lora")
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen3", "gemma3_text"])
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_an_adapter_is_what_peft_opens(
+    family: str, goes_on: bool, text: Path, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = made_base(tmp_path / family, family)
+    start = taught(text, made)
+    if goes_on:  # first in the last blocks only, since the text is little, and then in all of them
+        monkeypatch.setattr(plan, "SMALL_TOKENS", 0)
+        start = taught(text, Path("taught"))
+        assert len({array.shape for name, array in start.tuned.items() if "q_proj" in name or "c_attn" in name}) > 2
     folder = export_weights("taught", "adapter", tmp_path / "out")
-    base = transformers.AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+    base = transformers.AutoModelForCausalLM.from_pretrained(made, dtype=torch.float32)
     found = dict(peft.PeftModel.from_pretrained(base, folder).merge_and_unload().named_parameters())
     for name, array in tensors_of(start).items():
         assert np.allclose(found[name].detach().numpy(), array, atol=1e-5)

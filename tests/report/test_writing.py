@@ -27,3 +27,9 @@ def test_one_step_is_called_a_step() -> None:
 
 def test_lines_of_a_text_are_marked_in_the_terminal() -> None:
     assert dict(terminal.lines(REPORT))["what it writes"] == [("ROMEO: ⏎ ▸O! ⏎ Is it you?",)]
+
+
+def test_kinds_of_text_stand_in_one_order_wherever_they_were_kept() -> None:
+    page = str(writing.recitation({"recitation": {kind: {"share": 0.0} for kind in ("held_out", "sampled", "greedy")}}))
+    places = [page.index(f">{words}<") for words in writing.KINDS.values()]
+    assert places == sorted(places)

@@ -106,20 +106,25 @@ def _write_adapter(start: Start, folder: Path) -> None:
         bare = owner.removesuffix(".weight")
         for letter, matrix in zip("AB", pair, strict=True):
             tensors[f"base_model.model.{bare}.lora_{letter}.weight"] = matrix.astype(np.float32)
-    ranks = {matrix.shape[0] for name, matrix in tensors.items() if ".lora_A." in name}
-    if len(ranks) > 1:
-        raise HandrailError("usage", "its matrices have several ranks", "--format safetensors", field="format")
+    rank = max(matrix.shape[0] for name, matrix in tensors.items() if ".lora_A." in name)
+    tensors = {name: _of_rank(rank, name, matrix) for name, matrix in tensors.items()}
     modules = sorted({owner.removesuffix(".weight").rpartition(".")[2] for owner in owners})
-    config: dict[str, Any] = {
-        "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": ranks.pop(), "lora_alpha": 1, "lora_dropout": 0.0,
+    config: dict[str, Any] = {  # what it is scaled by is in its numbers, so alpha is the rank
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": rank, "lora_dropout": 0.0,
         "bias": "none", "fan_in_fan_out": turned, "target_modules": modules, "inference_mode": True,
         "base_model_name_or_path": start.reference, "use_rslora": False,
         "layers_to_transform": sorted({_number(owner) for owner in owners}),
     }  # fmt: skip
-    config["lora_alpha"] = config["r"]  # what it is scaled by is in its numbers
     write_safetensors(folder / "adapter_model.safetensors", sorted(tensors.items()))
     write_text(folder / "adapter_config.json", json.dumps(config, indent=1))
     write_text(folder / "README.md", _card(start))
+
+
+def _of_rank(rank: int, name: str, matrix: np.ndarray) -> np.ndarray:
+    """Filled up with zeros: a model that was gone on with may have learnt more often in some blocks than in others."""
+    side = 0 if ".lora_A." in name else 1
+    room = [(0, rank - size if axis == side else 0) for axis, size in enumerate(matrix.shape)]
+    return np.pad(matrix, room)
 
 
 def _number(owner: str) -> int:

@@ -35,6 +35,7 @@ scroll-margin-top:16px}
 .tile b{display:block;font-size:26px;line-height:1.25;font-variant-numeric:tabular-nums;letter-spacing:-.01em}
 .tile span{color:var(--soft);font-size:13px;display:block;line-height:1.4}
 .warn{background:var(--warn);border-color:var(--warn-line)}
+blockquote{margin:12px 0 16px;padding-left:16px;border-left:3px solid var(--line);white-space:pre-line}
 ul{margin:4px 0 8px;padding-left:20px} li{margin:3px 0}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(340px,100%),1fr));gap:12px 32px;align-items:start}
 .pair>*{min-width:0}

@@ -83,8 +83,8 @@ def recitation(report: Mapping[str, Any]) -> Html:
         return NOTHING
     heads = (("what it writes", "name"), ("copied", "num"), ("longest run", "num"), ("tokens", "num"))
     body: list[tuple[Child, ...]] = [
-        (KINDS.get(kind, kind), percent(one.get("share")), number(one.get("longest")), number(one.get("tokens")))
-        for kind, one in ((kind, some(value)) for kind, value in found.items())
+        (KINDS[kind], percent(one.get("share")), number(one.get("longest")), number(one.get("tokens")))
+        for kind, one in ((kind, some(found[kind])) for kind in KINDS if kind in found)
     ]
     hint = "Runs of about 50 characters and more that stand word by word in the training text count as copied."
     samples = [
