@@ -174,6 +174,15 @@ def test_a_server_that_stops_finishes_its_streams(bundle: Path) -> None:
         assert reader.last["finish"] == "length"
 
 
+@pytest.mark.slow
+def test_a_server_stops_although_what_holds_its_model_does_not_answer(bundle: Path) -> None:
+    with serving(bundle) as served:
+        (holder,), replicas = served.forkservers(), served.replicas()
+        os.kill(holder, signal.SIGSTOP)
+        assert served.stop() == 0
+        until(lambda: not any(map(is_up, [holder, *replicas])))
+
+
 def test_what_a_killed_gateway_leaves_behind_is_taken_over(bundle: Path) -> None:
     with serving(bundle, adoptable_s=20) as first:
         (holder,) = first.forkservers()

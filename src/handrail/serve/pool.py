@@ -113,13 +113,13 @@ class Pool:
         self._stopping = True
         self.batcher.wanting = None
         extra = [task for task in (self._watching, self._opening, self._asleep) if task is not None]
-        for task in [*self._places, *extra]:
+        places = dict(self._places)  # A task that ends takes its place out.
+        for task in [*places, *extra]:
             task.cancel()
-        await asyncio.gather(*self._places, *extra, return_exceptions=True)
+        await asyncio.gather(*places, *extra, return_exceptions=True)
         self.batcher.close()
-        for place in self._places.values():
+        for place in places.values():
             place.close()
-        self._places.clear()
         await self._let_go()
 
     def _place(self, replica: Replica | None, instead_of: Place | None = None) -> None:
