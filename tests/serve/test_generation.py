@@ -19,8 +19,10 @@ import pytest
 from handrail.faces.cli import top
 from handrail.faces.cli.writing_client import writing_client, writing_curl_line
 from handrail.serve.keys import add_key, rate_from
+from handrail.store import Store
 from tests.generation_bundles import generation_bundle
-from tests.serve.served import Served, serving
+from tests.serve.bundles import make_bundle
+from tests.serve.served import Served, serving, until
 
 HELLO: list[Any] = [{"role": "user", "content": "Hello"}]
 WEATHER: Any = {
@@ -261,6 +263,19 @@ def test_a_key_is_asked_for_and_its_rate_kept(tmp_path: Path) -> None:
             with pytest.raises(openai.RateLimitError) as refused:
                 client.completions.create(model="tiny", prompt="a", max_tokens=2, stream=True)
             assert int(refused.value.response.headers["retry-after"]) >= 1
+
+
+def test_who_asks_for_a_text_where_another_kind_of_model_took_over_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HANDRAIL_HOME", str(tmp_path / "home"))
+    Store().publish(generation_bundle(tmp_path / "writer"), "churn")
+    with serving("churn", reload_s=0.05) as served:
+        make_bundle(tmp_path / "other")
+        Store().publish(tmp_path / "other", "churn")
+        until(lambda: json.loads(served.ask("GET", "/churn")[2])["version"] == 2)
+        status, error = refused(served, {"prompt": "a"}, "/churn/generate")
+        assert (status, error["message"]) == (404, "version 2 of churn writes no text")
 
 
 def test_a_limit_that_is_off_is_called_as_the_client_calls_it(server: Served) -> None:

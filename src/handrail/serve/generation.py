@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 import orjson
 
+from handrail.core.errors import HandrailError
 from handrail.serve.api import Api, Version
 from handrail.serve.encodings import is_packed, unpacked
 from handrail.serve.exchange import Later, Request, Response
@@ -68,8 +69,9 @@ def generation_routes(apis: Mapping[str, Api], limits: Limits) -> dict[str, Rout
 def talked(request: Request, version: Version, read: Callable[[Version], Wish], limits: Limits) -> Later:
     """The texts of a version to what `read` finds in the request; counted, whatever becomes of it."""
     try:
+        streams = _streams(version)
         wish = read(version)
-        talk = _opened(request, version, wish, limits)
+        talk = _opened(request, streams, wish, limits)
     except Exception as error:
         count(version, request, outcome_of(error), status_of(error))
         raise with_retry_after(error, version) from None
@@ -147,9 +149,17 @@ class Events:
         self._answering.over(*self._outcome)
 
 
-def _opened(request: Request, version: Version, wish: Wish, limits: Limits) -> Talk:
-    streams = version.streams
-    assert streams is not None
+def _streams(version: Version) -> Streams:
+    """Raises HandrailError where another kind of model took over under the same name."""
+    if version.streams is None:
+        problem = f"version {version.number} of {version.name} writes no text"
+        raise HandrailError(
+            "not_found", problem, f"ask /{version.name}/predict; GET /{version.name} says what it takes"
+        )
+    return version.streams
+
+
+def _opened(request: Request, streams: Streams, wish: Wish, limits: Limits) -> Talk:
     return streams.open(
         wish.asked, client=_client(request), timeout_s=timeout_of(request.headers, limits),
         whole_s=_whole_s(request, streams),
