@@ -55,6 +55,15 @@ def test_what_will_be_done_is_told_before_it_is_done(text: Path, tiny_base: Path
     assert any(isinstance(event, Said) and "▸" in event.text for event in heard)
 
 
+def test_prose_is_written_with_more_surprises_than_the_base_answers_with(
+    text: Path, tiny_base: Path, home: Path
+) -> None:
+    (tiny_base / "generation_config.json").write_text(json.dumps({"temperature": 0.2, "top_p": 0.9, "do_sample": True}))
+    assert taught(text, tiny_base).manifest.encode["defaults"] == {"temperature": 0.8, "top_p": 0.9}
+    rows = [{"prompt": f"What is {number}?", "answer": f"{number} is rye."} for number in range(60)]
+    assert taught(rows, tiny_base, name="talk").manifest.encode["defaults"]["temperature"] == 0.2
+
+
 def test_a_dry_run_decides_and_trains_nothing(text: Path, tiny_base: Path, home: Path) -> None:
     plan = planned(text, base=str(tiny_base), time="5m")
     assert plan.settings.time_s == 300

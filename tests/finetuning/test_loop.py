@@ -165,9 +165,12 @@ def test_a_text_on_the_way_may_take_a_small_share_of_the_time(tmp_path: Path) ->
         given.append(most_s)
         return ""
 
-    trained(tmp_path, Clock(60.0), sample=sample)
+    trained(tmp_path / "limited", Clock(60.0), sample=sample)
     assert given
     assert all(0 < most_s <= 3.0 for most_s in given)
+    given.clear()
+    trained(tmp_path / "endless", sample=sample)
+    assert set(given) == {loop.SAMPLE_S}
 
 
 def test_one_step_is_called_a_step(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def _sampler(network: Network, ready: Prepared) -> Sample | None:
             made = network.model.generate(
                 torch.tensor([prompt.tokens], device=device), max_new_tokens=SAMPLE_TOKENS, do_sample=True, top_k=50,
                 temperature=0.8, pad_token_id=ready.end, use_cache=True,
-                max_time=None if math.isinf(most_s) else most_s,
+                max_time=most_s,
             )  # fmt: skip
         text = tokenizer.decode(made[0].tolist()[len(prompt.tokens) :])
         return f"{prompt.words}▸{text}".replace("\n", " ⏎ ")

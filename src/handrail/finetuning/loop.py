@@ -39,6 +39,7 @@ CHECKPOINT_SHARE: Final = 0.05
 TELL_EVERY_S: Final = 0.5
 # A text is only written on the way where there is time for so many, and is cut short where it takes longer.
 SAMPLE_SHARE: Final = 20
+SAMPLE_S: Final = 5.0
 # The restricted loss may fall so far below the exact one on held-out rows before it is given up.
 MOST_DRIFT: Final = 0.1
 # Looking at the held-out rows once may take this share of the time.
@@ -110,7 +111,7 @@ def learn(
         if held_out is not None and _is_due(position, settings.steps, clock, settings.evaluations):
             _judge(learner, position, held_out, clock.expired, pace, tell)
             if sample is not None and clock.left() > SAMPLE_SHARE * pace.sampling_s:
-                pace.sampling_s = _tell_sample(sample, position.step, clock.left() / SAMPLE_SHARE, tell)
+                pace.sampling_s = _tell_sample(sample, position.step, min(SAMPLE_S, clock.left() / SAMPLE_SHARE), tell)
         if _may_save(pace):
             _save(learner, optimizer, position, folder, pace)
     if held_out is not None and _last_judged(position) < position.step:

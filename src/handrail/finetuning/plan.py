@@ -83,7 +83,8 @@ def _shrunk(wanted: Settings, shape: Shape, order: Order) -> list[tuple[Settings
         tries.append((replace(last, batch=max(1, last.batch // 2)), "; fewer rows at a time, to fit into memory"))
     if wanted.method in ("lora", "blocks"):
         upper = replace(tries[-1][0], first=_first(shape))
-        tries.append((upper, "; only beside the last third of the blocks, to fit into memory"))
+        where = "beside the last third" if wanted.method == "lora" else "the last third"
+        tries.append((upper, f"; only {where} of the blocks, to fit into memory"))
     while order.length is None and tries[-1][0].length > 64:
         last = tries[-1][0]
         tries.append((replace(last, length=last.length // 2), "; and short rows, to fit into memory"))

@@ -65,7 +65,7 @@ def write_model(trained: Trained, draft: Path, tell: Tell) -> None:
     names = tuple(dict.fromkeys([*start.names, *(name for name in trained.tuned if "lora_" not in name)]))
     exported = generation_files(
         draft, start.config, with_tuned(start.get, trained.tuned), names, tokenizer_json=start.tokenizer_json,
-        special=trained.special, chat_template=trained.chat_template, bits=trained.bits, defaults=start.defaults,
+        special=trained.special, chat_template=trained.chat_template, bits=trained.bits, defaults=_defaults(trained),
     )  # fmt: skip
     write_safetensors(draft / TUNED, packed(trained.tuned, halves=trained.halves))
     manifest = Manifest(
@@ -81,6 +81,12 @@ def write_model(trained: Trained, draft: Path, tell: Tell) -> None:
     files["examples.json"] = to_json(examples_of(writer))
     files["report.json"] = to_json(report)
     write_bundle(draft, manifest, files, placed)
+
+
+def _defaults(trained: Trained) -> dict[str, Any]:
+    """How it writes where nothing is asked: like the base, but with few surprises prose runs in circles."""
+    is_prose = not trained.plan.get("dialogue")
+    return {**trained.start.defaults, **({"temperature": TEMPERATURE} if is_prose else {})}
 
 
 def _with_export(trained: Trained, writer: Writer, tell: Tell) -> dict[str, Any]:
