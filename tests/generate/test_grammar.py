@@ -139,6 +139,15 @@ def test_a_hostile_schema_is_done_with_soon_one_way_or_the_other(schema):
     assert all(piece.finish != "failed" or piece.problem.field == "json_schema" for piece in ended.values())
 
 
+def test_a_schema_that_would_hold_up_all_others_is_refused():
+    grammars = Grammars(Words())
+    wide = {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(1_000)}}
+    wider = {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(2_000)}}
+    assert grammars.grammar(wide).allowed().any()
+    with pytest.raises(HandrailError, match="too big"):
+        grammars.grammar(wider)
+
+
 def test_a_schema_cannot_change_how_it_is_read():
     for (found,) in answers({"type": "boolean", "x-guidance": {"whitespace_pattern": "x*"}}):
         assert isinstance(json.loads(found.text), bool)

@@ -12,8 +12,9 @@ from handrail.generate.settings import ANY_JSON
 
 # At most one blank between the parts of a JSON text: enough for how models write it, and none can go on for ever.
 BLANKS: Final[Any] = {"whitespace_pattern": " ?"}
-# About 20 ms for what is built at the beginning, and for each token.
-LIMITS: Final[dict[str, Any]] = {"initial_lexer_fuel": 500_000, "step_lexer_fuel": 200_000, "max_grammar_size": 100_000}
+# About 20 ms for each token, and a tenth of a second at most for what is built at the beginning: everybody else's texts
+# wait meanwhile. A thousand properties fit, two thousand do not.
+LIMITS: Final[dict[str, Any]] = {"initial_lexer_fuel": 500_000, "step_lexer_fuel": 200_000, "max_grammar_size": 12_000}
 
 
 class Grammars:
