@@ -1,4 +1,4 @@
-"""Which numbers are trained: small matrices beside the frozen ones (LoRA), the last blocks, or all of them."""
+"""Which numbers are trained: small matrices beside the frozen ones (LoRA), those of the blocks, or all."""
 
 from __future__ import annotations
 
