@@ -158,6 +158,16 @@ def test_a_run_whose_time_was_over_before_a_step_saves_nothing(
     assert Store().names() == []
 
 
+def test_what_was_stopped_before_it_learnt_is_not_saved(
+    text: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    monkeypatch.setattr(act, "learn", lambda *given, **named: Learnt(3.0, None, Position(), "it was stopped", False))
+    with pytest.raises(HandrailError, match="stopped before the first step") as caught:
+        taught(text, tiny_base)
+    assert caught.value.code == "interrupted"
+    assert Store().names() == []
+
+
 def test_without_torch_it_says_what_to_install(text: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     found = handrail.finetuning.importlib.util.find_spec  # type: ignore[attr-defined]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else found(name))

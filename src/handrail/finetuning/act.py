@@ -88,7 +88,10 @@ def carry_out(request: Request, tell: Tell, started: float) -> Model:
 
 def refuse_untaught(learnt: Learnt) -> None:
     """Raises HandrailError where no step was taken: what would be saved is the base under another name."""
-    if learnt.position.step == 0 and learnt.is_whole:
+    if learnt.position.step == 0 and not learnt.is_whole:
+        mend = "the same command begins again"
+        raise HandrailError("interrupted", "it was stopped before the first step: nothing was learnt or saved", mend)
+    if learnt.position.step == 0:
         problem = f"nothing was learnt: {learnt.ended} before the first step"
         raise HandrailError("usage", problem, "give it more: --time 10m, or a smaller --base", field="time")
 
