@@ -168,6 +168,12 @@ def test_what_was_stopped_before_it_learnt_is_not_saved(
     assert Store().names() == []
 
 
+def test_what_an_earlier_training_added_is_added_once(text: Path, tiny_base: Path, home: Path) -> None:
+    taught(text, tiny_base, steps=40)
+    report = taught(text, "story", name="story", bits=32, steps=4).report
+    assert report["exported"]["loss"] == pytest.approx(report["training"]["after"]["loss"], abs=0.01)
+
+
 def test_without_torch_it_says_what_to_install(text: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     found = handrail.finetuning.importlib.util.find_spec  # type: ignore[attr-defined]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "torch" else found(name))

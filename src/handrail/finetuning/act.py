@@ -27,7 +27,6 @@ from handrail.finetuning.methods import make_trainable, tuned
 from handrail.finetuning.network import Network, network_of, new_network, quiet_libraries
 from handrail.finetuning.preparing import Prepared, prepared
 from handrail.finetuning.saving import Trained, write_model
-from handrail.finetuning.tuned import joined
 from handrail.learn.clock import Clock
 from handrail.model import Model, load
 from handrail.store.runs import held
@@ -70,7 +69,7 @@ def carry_out(request: Request, tell: Tell, started: float) -> Model:
             )
         judged_rows = None if held_rows is None else held_rows.some(slice(0, learnt.position.judged_rows))
         trained = Trained(
-            name=request.name, start=start, tuned=joined(start.tuned, tuned(network)),
+            name=request.name, start=start, tuned=tuned(network),
             halves=settings.method != "lora" and not request.from_scratch, special=ready.special,
             chat_template=ready.chat_template, train=ready.train.ids, held_out=judged_rows, prompts=ready.prompts(),
             after=learnt.after, plan=ready.plan.as_dict(), data=_data(ready),

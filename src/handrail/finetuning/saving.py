@@ -18,7 +18,7 @@ from handrail.finetuning.corpus import Rows
 from handrail.finetuning.preparing import Prompt
 from handrail.finetuning.recitation import Copied, Source, run_of, warning
 from handrail.finetuning.starts import CONFIG, TUNED, Start, config_json
-from handrail.finetuning.tuned import Tuned, packed, with_tuned
+from handrail.finetuning.tuned import Tuned, joined, packed, with_tuned
 from handrail.model import load
 from handrail.tasks.generation import predict
 from handrail.tasks.generation.export import generation_files
@@ -42,7 +42,7 @@ class Trained:
 
     name: str
     start: Start
-    tuned: Tuned  # of this training, together with what earlier ones changed
+    tuned: Tuned  # of this training alone: `start.get` has in it what earlier ones changed
     halves: bool  # whether whole tensors are kept as float16
     special: dict[str, Any]
     chat_template: str | None
@@ -67,7 +67,7 @@ def write_model(trained: Trained, draft: Path, tell: Tell) -> None:
         draft, start.config, with_tuned(start.get, trained.tuned), names, tokenizer_json=start.tokenizer_json,
         special=trained.special, chat_template=trained.chat_template, bits=trained.bits, defaults=_defaults(trained),
     )  # fmt: skip
-    write_safetensors(draft / TUNED, packed(trained.tuned, halves=trained.halves))
+    write_safetensors(draft / TUNED, packed(joined(start.tuned, trained.tuned), halves=trained.halves))
     manifest = Manifest(
         name=trained.name, task="generation", signature=exported.signature, encode=exported.encode, plan=trained.plan,
         seed=trained.seed, base=start.about, data=trained.data, versions=recorded_versions(RECORDED_VERSIONS),
