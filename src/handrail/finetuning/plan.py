@@ -19,7 +19,7 @@ EFFICIENCY: Final = 0.5
 PROGRAM_BYTES: Final = 900 * 2**20
 MEMORY_SHARE: Final = 0.8
 RANK: Final = 32
-RATES: Final = {"lora": 2e-3, "blocks": 1e-4, "full": 1e-4, "new": 3e-3}
+RATES: Final = {"lora": 1e-3, "blocks": 1e-4, "full": 1e-4, "new": 3e-3}
 # Where the rate of small matrices was measured; wider bases get less of it, since more numbers move each value.
 MEASURED_WIDTH: Final = 576
 LENGTHS: Final = (256, 128, 64)
