@@ -9,7 +9,8 @@ from typing import Final
 
 # mallopt's numbers, from malloc.h.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-USUAL: Final = {TRIM_THRESHOLD: 128 * 2**10, MMAP_THRESHOLD: 128 * 2**10}
+# Once told, glibc no longer moves its limits by itself: these are where it would have moved them after arrays as large.
+USUAL: Final = {TRIM_THRESHOLD: 64 * 2**20, MMAP_THRESHOLD: 32 * 2**20}
 KEPT: Final = {TRIM_THRESHOLD: 2**31 - 1, MMAP_THRESHOLD: 2**30}
 
 
