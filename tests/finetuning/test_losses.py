@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from handrail.finetuning import losses
 from handrail.finetuning.losses import (
     exact_loss,
+    exact_losses,
     restricted_loss,
     restriction_cost,
-    summed_exactly,
     vocabulary_of,
 )
 
@@ -67,6 +68,9 @@ def test_what_the_restriction_costs_is_small_where_others_are_unlikely_and_large
     assert near > 0.98 > far
 
 
-def test_the_sum_over_many_places_is_the_same_taken_a_few_at_a_time() -> None:
-    hidden, head, targets = drawn(places=1_300)
-    assert abs(summed_exactly(hidden, head, targets) - exact_loss(hidden, head, targets).item()) < 0.5
+@pytest.mark.parametrize("places", [0, 1, 1_300])
+def test_losses_of_single_places_are_the_sum_taken_apart(places: int) -> None:
+    hidden, head, targets = drawn(places=places)
+    losses = exact_losses(hidden, head, targets)
+    assert losses.shape == (places,)
+    assert abs(losses.sum().item() - exact_loss(hidden, head, targets).item()) < 0.5

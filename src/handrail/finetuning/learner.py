@@ -16,9 +16,9 @@ from handrail.finetuning.losses import (
     LEAST_COSINE,
     Vocabulary,
     exact_loss,
+    exact_losses,
     restricted_loss,
     restriction_cost,
-    summed_exactly,
 )
 from handrail.finetuning.methods import trained_parameters
 from handrail.finetuning.network import Network, halves
@@ -82,11 +82,12 @@ class Learner:
                 part = slice(start, start + self.settings.batch)
                 numbers = HELD_OUT + np.arange(len(rows))[part]
                 hidden, targets = self._places(rows.some(part), numbers)
-                exact += summed_exactly(hidden, self.network.head, targets)
+                losses = exact_losses(hidden, self.network.head, targets)  # (places,)
+                exact += losses.sum().item()
                 places += len(targets)
                 if not self.is_exact:
                     inside = self.vocabulary.places[targets] >= 0
-                    known += summed_exactly(hidden[inside], self.network.head, targets[inside])
+                    known += losses[inside].sum().item()
                     given = (hidden[inside], self.network.head, targets[inside])
                     estimate += restricted_loss(*given, self.vocabulary, start).item()
         return Judged(exact / max(1, places), (known - estimate) / max(1, places))
