@@ -22,6 +22,7 @@ from handrail.finetuning.checkpoints import Position
 from handrail.finetuning.loop import Learnt
 from handrail.finetuning.starts import TUNED
 from handrail.model import Model
+from handrail.report.writing import headline
 from handrail.store import Store
 from tests.finetuning.conftest import made_base, story
 
@@ -123,7 +124,10 @@ def test_text_to_score_with_may_be_given(tmp_path: Path, text: Path, tiny_base: 
     test = tmp_path / "test.txt"
     test.write_text(story(40, seed=77), encoding="utf-8")
     model = taught(text, tiny_base, test=str(test))
-    assert model.report["training"]["held_out_bytes"] == len(test.read_bytes())
+    training = model.report["training"]
+    assert training["held_out_bytes"] == len(test.read_bytes())
+    assert 0 < training["scored_tokens"] <= model.manifest.data["held_out_tokens"]
+    assert f"on {training['scored_tokens']:,} tokens of text never seen in training" in headline(model.report)
 
 
 @pytest.mark.parametrize(

@@ -99,3 +99,10 @@ def test_a_line_of_a_million_letters_is_given_to_the_tokenizer_in_parts() -> Non
     found = tokens_of([Document("x" * 10**6)], Watched(), 7, lambda _: iter(()))
     assert len(found) == 10**6 + 2
     assert max(given) <= 2**16
+
+
+def test_some_rows_are_taken_from_all_over_and_all_rows_in_their_order() -> None:
+    rows = rows_of(Tokens(np.arange(101, dtype=np.int32), np.ones(101, bool), 1), 10)
+    assert rows.spread(3).inputs[:, 0].tolist() == [0, 40, 90]
+    assert np.array_equal(rows.spread(len(rows)).inputs, rows.inputs)
+    assert len(rows.spread(0)) == 0

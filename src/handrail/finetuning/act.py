@@ -67,13 +67,13 @@ def carry_out(request: Request, tell: Tell, started: float) -> Model:
             tell(
                 Warned("held-out text is foretold worse than by the base: the text may be too little, or of many kinds")
             )
-        judged_rows = None if held_rows is None else held_rows.some(slice(0, learnt.position.judged_rows))
+        judged_rows = None if held_rows is None else held_rows.spread(learnt.position.judged_rows)
         trained = Trained(
             name=request.name, start=start, tuned=tuned(network),
             halves=settings.method != "lora" and not request.from_scratch, special=ready.special,
             chat_template=ready.chat_template, train=ready.train.ids, held_out=judged_rows, prompts=ready.prompts(),
             after=learnt.after, plan=ready.plan.as_dict(), data=_data(ready),
-            report=_report(request, ready, learnt, held_rows), seed=settings.seed, bits=request.bits,
+            report=_report(request, ready, learnt, held_rows, judged_rows), seed=settings.seed, bits=request.bits,
             left_s=lambda: _until(settings.time_s, started),
         )  # fmt: skip
         with ready.store.draft() as draft:
@@ -175,7 +175,9 @@ def _data(ready: Prepared) -> dict[str, Any]:
             "held_out_tokens": len(ready.held_out), "bytes": reading.read_bytes, "trivial": []}  # fmt: skip
 
 
-def _report(request: Request, ready: Prepared, learnt: Learnt, held_rows: Rows | None) -> dict[str, Any]:
+def _report(
+    request: Request, ready: Prepared, learnt: Learnt, held_rows: Rows | None, judged_rows: Rows | None
+) -> dict[str, Any]:
     """What is known before the export: see saving.py for the rest."""
     counted = 0 if held_rows is None else int(held_rows.counted.sum())
     per_byte = counted / math.log(2) / max(1, ready.held_out.size_bytes)
@@ -190,6 +192,7 @@ def _report(request: Request, ready: Prepared, learnt: Learnt, held_rows: Rows |
         "training": {
             "steps": position.step, "tokens": position.tokens, "ended": learnt.ended,
             "best_step": position.best_step, "held_out_bytes": ready.held_out.size_bytes,
+            "scored_tokens": 0 if judged_rows is None else int(judged_rows.counted.sum()),
             "before": _scored(learnt.before, per_byte), "after": _scored(learnt.after, per_byte),
             "curve": [{**one, "bits_per_byte": one["loss"] * per_byte} for one in position.history],
         },

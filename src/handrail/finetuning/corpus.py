@@ -72,6 +72,10 @@ class Rows:
     def some(self, numbers: np.ndarray | slice) -> Rows:
         return Rows(self.inputs[numbers], self.targets[numbers], self.counted[numbers])
 
+    def spread(self, count: int) -> Rows:
+        """`count` of the rows, evenly over all of them: the first ones alone may be of one kind."""
+        return self.some(np.linspace(0, len(self) - 1, count).round().astype(int))
+
 
 def parted(documents: Sequence[Document], seed: int, most_characters: int) -> Split:
     """About a tenth is held out, at most `most_characters`: whole documents, or pieces of one where there are few.

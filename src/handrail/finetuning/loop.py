@@ -87,7 +87,7 @@ def learn(
     )
     learner.check(train.some(slice(0, 1)))
     position = _gone_on(learner, optimizer, folder, tell) or _begun(learner, held_out, clock, pace, tell)
-    held_out = None if held_out is None else held_out.some(slice(0, position.judged_rows))
+    held_out = None if held_out is None else held_out.spread(position.judged_rows)
     before_s = position.spent_s
     while not (ended := _end(position, settings.steps, clock, pace, held_out)):
         begun = time.monotonic()
@@ -150,7 +150,7 @@ def _begun(learner: Learner, held_out: Rows | None, clock: Clock, pace: Pace, te
     if held_out is not None:
         tell(Progress("scoring the base", 0, 0))
         position.judged_rows = _affordable(learner, held_out, clock)
-        held_out = held_out.some(slice(0, position.judged_rows))
+        held_out = held_out.spread(position.judged_rows)
         _judge(learner, position, held_out, clock.expired, pace, tell)
     return position
 

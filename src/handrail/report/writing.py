@@ -24,7 +24,9 @@ def headline(report: Mapping[str, Any]) -> str:
     gain = 1 - after["bits_per_byte"] / before["bits_per_byte"] if before.get("bits_per_byte") else 0.0
     words = f"{percent(gain)} fewer bits per byte" if gain > 0 else "no better than before"
     said = ", ".join(f"{word} {number(before.get(key))} → {number(after.get(key))}" for key, word in WORDS.items())
-    return f"{said}: {words}, on text never seen in training"
+    scored = _training(report).get("scored_tokens")
+    text = f"{counted(scored, 'token')} of text" if scored else "text"
+    return f"{said}: {words}, on {text} never seen in training"
 
 
 def rows(report: Mapping[str, Any]) -> Rows:
