@@ -65,7 +65,7 @@ def llama_tensors(config: dict[str, Any] = CONFIG, seed: int = 0) -> dict[str, n
 
 def generation_bundle(
     folder: Path, *, name: str = "tiny", template: str | None = TEMPLATE, bits: int = 8, seed: int = 0,
-    window: int | None = None, defaults: dict[str, Any] | None = None,
+    window: int | None = None, defaults: dict[str, Any] | None = None, plan: dict[str, Any] | None = None,
 ) -> Path:  # fmt: skip
     """A bundle with the task "generation" in a folder that is made for it; `template` None: it cannot chat."""
     tensors = llama_tensors(seed=seed)
@@ -76,6 +76,7 @@ def generation_bundle(
     manifest = Manifest(
         name=name, task="generation", signature=exported.signature, encode=exported.encode,
         base={"name": name, "what": "random weights", "licence": "none"}, data={"source": "random", "trivial": []},
+        plan=plan or {},
     )  # fmt: skip
     write_bundle(folder, manifest, {**exported.files, "report.json": b"{}\n"}, exported.placed)
     return folder

@@ -416,6 +416,13 @@ def test_its_page_runs_one_script_and_knows_the_model_s_own_settings(server: Ser
     assert 'data-setting=max_tokens inputmode=decimal value="256"' in page
 
 
+@pytest.mark.parametrize(("plan", "first"), [({}, "chat"), ({"dialogue": True}, "chat"), ({"dialogue": False}, "text")])
+def test_the_page_shows_first_what_the_model_was_taught(plan: dict[str, Any], first: str, tmp_path: Path) -> None:
+    with serving(generation_bundle(tmp_path / "tiny", plan=plan)) as served:
+        _, _, content = served.ask("GET", "/tiny", None, {"accept": "text/html"})
+    assert f"id=tab-{first} aria-controls={first} aria-selected=true" in content.decode()
+
+
 @pytest.mark.parametrize("path", ["/", "/docs", "/tiny", "/openapi.json"])
 def test_its_pages_are_there(server: Served, path: str) -> None:
     assert server.ask("GET", path, None, {"accept": "text/html"})[0] == 200

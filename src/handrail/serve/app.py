@@ -330,13 +330,13 @@ def _describing(api: Api) -> Endpoint:
     def describe(request: Request) -> Response:
         described = api.current.description
         if request.wants_html and api.current.streams is not None:
-            files = api.current.model.manifest.files
+            manifest = api.current.model.manifest
+            # Who learnt prose was taught on a base that may have chatted before.
+            chats = TEMPLATE in manifest.files and bool(manifest.plan.get("dialogue", True))
             page = writing_page(
-                described,
-                asdict(own_settings(api.current.model)),
-                chats=TEMPLATE in files,
-                reports="report.html" in files,
-            )
+                described, asdict(own_settings(api.current.model)), chats=chats,
+                reports="report.html" in manifest.files,
+            )  # fmt: skip
             return Response(page, HTML, headers=WRITING_POLICY)
         if request.wants_html:
             return Response(model_page(described, api.current.signature), HTML, headers=PAGE_POLICY)
