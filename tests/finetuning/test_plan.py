@@ -145,3 +145,9 @@ def test_longer_trainings_take_larger_steps() -> None:
 
 def test_a_plan_is_the_same_for_the_same_givens() -> None:
     assert planned() == planned()
+
+
+def test_looking_at_held_out_text_is_part_of_the_time_that_is_told() -> None:
+    little, much = (planned(material=replace(MATERIAL, held_out=size), steps=10) for size in (0, 200_000))
+    assert "10 steps; about 12 s" in words(little)["time"]
+    assert "10 steps; about 19 min" in words(much)["time"]

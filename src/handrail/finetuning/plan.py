@@ -13,8 +13,8 @@ from handrail.finetuning.plan_words import millions, plan_lines
 
 # "new" is what a network from scratch gets: all of it learns, and faster.
 METHODS: Final = ("lora", "blocks", "full")
-# What a network reaches of the speed of one large product of matrices.
-EFFICIENCY: Final = 0.5
+# What a network reaches of the speed of one large product of matrices; new ones are small, and train on one thread.
+EFFICIENCY, NEW_EFFICIENCY = 0.5, 0.15
 # The library and what it holds besides numbers of ours.
 PROGRAM_BYTES: Final = 900 * 2**20
 MEMORY_SHARE: Final = 0.8
@@ -152,7 +152,7 @@ def tokens_s(shape: Shape, material: Material, settings: Settings, flops: float)
     back = 2 if settings.method == "lora" else 4
     head = shape.width * (material.distinct if settings.restricted else shape.vocabulary)
     cost = 2 * frozen + (2 + back) * learning + (6 if settings.method in ("full", "new") else 4) * head
-    return EFFICIENCY * flops / cost
+    return (NEW_EFFICIENCY if settings.method == "new" else EFFICIENCY) * flops / cost
 
 
 def memory_bytes(shape: Shape, material: Material, settings: Settings) -> int:

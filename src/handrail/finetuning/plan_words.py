@@ -79,7 +79,9 @@ def _time(material: Material, settings: Settings, tokens_s: float, passes: float
     limits = [] if settings.steps is None else [f"{settings.steps:,} steps"]
     limits += [] if settings.time_s is None else [duration(settings.time_s)]
     words = " or ".join(limits) + (", whichever comes first" if len(limits) > 1 else "")
-    took = min(settings.time_s or math.inf, passes * material.tokens / tokens_s)
+    # Foretelling held-out text takes about half of what learning from it would.
+    looks = (settings.evaluations + 1) * material.held_out / 2
+    took = min(settings.time_s or math.inf, (passes * material.tokens + looks) / tokens_s)
     about = "" if settings.steps is None else f"about {duration(took)}, "
     often = f"{passes:.1f} times" if passes >= 1 else f"{passes:.0%} of it once"
     speed = f"about {tokens_s:,.0f} tokens a second, so through the text {often}"
