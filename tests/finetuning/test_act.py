@@ -125,6 +125,8 @@ def test_text_to_score_with_may_be_given(tmp_path: Path, text: Path, tiny_base: 
     test.write_text(story(40, seed=77), encoding="utf-8")
     model = taught(text, tiny_base, test=str(test))
     training = model.report["training"]
+    assert model.report["asked"]["test"] == "YOUR_TEST_FILE"
+    assert "handrail finetune YOUR_FILE" in model.bundle.read("report.html").decode()
     assert training["held_out_bytes"] == len(test.read_bytes())
     assert 0 < training["scored_tokens"] <= model.manifest.data["held_out_tokens"]
     assert f"on {training['scored_tokens']:,} tokens of text never seen in training" in headline(model.report)

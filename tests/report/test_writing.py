@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from handrail.report import terminal, writing
+from handrail.report.html import draw
 
 REPORT: dict[str, Any] = {
     "training": {
@@ -33,3 +36,27 @@ def test_kinds_of_text_stand_in_one_order_wherever_they_were_kept() -> None:
     page = str(writing.recitation({"recitation": {kind: {"share": 0.0} for kind in ("held_out", "sampled", "greedy")}}))
     places = [page.index(f">{words}<") for words in writing.KINDS.values()]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize(("dialogue", "words"), [(False, "writing like the texts"), (True, "answering like the texts")])
+def test_the_card_says_what_it_is_for_and_how_to_make_it_again(dialogue: bool, words: str) -> None:
+    asked = {"base": "smollm2", "steps": 9, "balance": True}
+    report = {
+        **REPORT,
+        "task": "generation",
+        "name": "romeo",
+        "seed": 3,
+        "asked": asked,
+        "plan": {"dialogue": dialogue},
+    }
+    page = draw(report)
+    assert words in page
+    assert "handrail finetune YOUR_FILE --name romeo --seed 3 --base smollm2 --steps 9 --balance" in page
+    assert "512 tokens that it saw" in page
+    assert "target" not in page
+
+
+def test_the_page_of_a_model_that_writes_begins_with_its_score() -> None:
+    page = draw({**REPORT, "task": "generation", "name": "romeo"})
+    assert page.index(writing.headline(REPORT)) < page.index("How it learnt")
+    assert page.count(writing.headline(REPORT)) == 1

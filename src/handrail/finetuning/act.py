@@ -186,6 +186,8 @@ def _report(
         "name": request.name,
         "task": "generation",
         "base": ready.start.about,
+        "asked": request.told(),
+        "seed": request.order.seed,
         "plan": ready.plan.as_dict(),
         "notes": [*ready.reading.notes, ready.split.reason],
         "warnings": [*ready.plan.warnings],

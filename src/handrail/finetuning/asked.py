@@ -39,6 +39,18 @@ class Request:
     balance: bool = False
     home: Path | None = None
 
+    def told(self) -> dict[str, Any]:
+        """The options that were not left as they are, as the command line calls them."""
+        order = self.order
+        given = {
+            "base": None if self.from_scratch else self.base, "characters": self.characters,
+            "from-scratch": self.from_scratch and not self.characters, "method": order.method, "steps": order.steps,
+            "time": order.time_s and f"{order.time_s:g}s", "epochs": order.epochs, "length": order.length,
+            "rate": order.rate, "bits": None if self.bits == BITS[0] else self.bits, "column": self.column,
+            "encoding": self.encoding, "balance": self.balance, "test": None if self.test is None else "YOUR_TEST_FILE",
+        }  # fmt: skip
+        return {option: value for option, value in given.items() if value is not None and value is not False}
+
 
 def checked(sources: Sequence[object], **asked: Any) -> Request:
     """Raises HandrailError ("usage") that names the option and its range."""

@@ -20,6 +20,7 @@ from handrail.finetuning.recitation import Copied, Source, run_of, warning
 from handrail.finetuning.starts import CONFIG, TUNED, Start, config_json
 from handrail.finetuning.tuned import Tuned, joined, packed, with_tuned
 from handrail.model import load
+from handrail.report.html import draw
 from handrail.tasks.generation import predict
 from handrail.tasks.generation.export import generation_files
 from handrail.tasks.generation.measure import examples_of, foreseen
@@ -79,7 +80,7 @@ def write_model(trained: Trained, draft: Path, tell: Tell) -> None:
     writer = predict.load(model.bundle, threads=model._threads, slots=WRITTEN_TEXTS)
     report = _with_export(trained, writer, tell)
     files["examples.json"] = to_json(examples_of(writer))
-    files["report.json"] = to_json(report)
+    files |= {"report.json": to_json(report), "report.html": draw(report).encode("utf-8")}
     write_bundle(draft, manifest, files, placed)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from handrail.report import verdict, writing
+from handrail.report.card import card
 from handrail.report.looks import SCRIPT, SCRIPT_HASH, STYLE
-from handrail.report.making import card, columns, leaderboard, learning, mistakes, plan, split
+from handrail.report.making import columns, leaderboard, learning, mistakes, plan, split
 from handrail.report.markup import NOTHING, Html, join, section, tag
 from handrail.report.quality import answers, calibration, importance, labels, measures, numbers, ranking, threshold
 from handrail.report.words import measure_of, number, some
@@ -62,12 +63,13 @@ def _top(report: Mapping[str, Any]) -> Html:
     kind = str(report.get("task") or "model").replace("-", " ")
     eyebrow = f"{kind} · predicts '{target}'" if target else kind
     lead = [sentence for sentence in (verdict.in_words(report), verdict.better_than_trivial(report)) if sentence]
+    headline = verdict.headline(report) or writing.headline(report)
     return tag(
         "header",
         tag("p", eyebrow, class_="eyebrow"),
         tag("h1", str(report.get("name") or "Model")),
         tag("p", " ".join(lead), class_="lead") if lead else None,
-        tag("p", verdict.headline(report), class_="soft") if verdict.headline(report) else None,
+        tag("p", headline, class_="soft") if headline else None,
         _tiles(report),
     )
 

@@ -1,4 +1,4 @@
-"""The parts of the page that say how the model was made: learning curve, mistakes, columns, split, candidates, card."""
+"""The parts of the page that say how the model was made: learning curve, mistakes, columns, split, candidates, plan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from handrail.report import verdict
-from handrail.report.markup import NOTHING, Child, Html, absent, join, section, shortened, table, tag
+from handrail.report.markup import NOTHING, Child, Html, absent, facts, section, shortened, table, tag
 from handrail.report.pictures import Axis, Dot, line_chart, nice_ticks
 from handrail.report.words import each, measure_of, number, percent, some
 
@@ -123,9 +123,9 @@ def split(report: Mapping[str, Any]) -> Html:
         )
     else:
         sentence = f"{test:,} of {test + (train or 0):,} rows were set aside {kind}, before anything was learnt."
-    facts = [("by column", found.get("column")), ("why", found.get("reason")), ("target", report.get("target_reason")),
+    pairs = [("by column", found.get("column")), ("why", found.get("reason")), ("target", report.get("target_reason")),
              ("kind of problem", _kind_of_problem(report))]  # fmt: skip
-    return section("split", "How was it tested?", sentence, _facts(facts))
+    return section("split", "How was it tested?", sentence, facts(pairs))
 
 
 def _kind_of_problem(report: Mapping[str, Any]) -> str:
@@ -174,61 +174,10 @@ def plan(report: Mapping[str, Any]) -> Html:
         "plan",
         "The plan",
         "This was decided, with its reasons, before training began.",
-        _facts(lines),
+        facts(lines),
         more,
         class_="long",
     )
-
-
-def card(report: Mapping[str, Any]) -> Html:
-    """What the model is for, what it learnt from, where it ends, and how to make it again."""
-    if not report:
-        return NOTHING
-    target = report.get("target") or "the target"
-    base, versions, rows = some(report.get("base")), some(report.get("versions")), some(report.get("rows"))
-    licence = base.get("licence") or base.get("license")
-    start = ", ".join(str(part) for part in (base.get("name"), licence and f"licence {licence}") if part)
-    learnt = f"{rows['train']:,} rows" if rows.get("train") else None
-    labels = [str(label) for label in report.get("labels") or ()]
-    facts = [
-        ("made for", f"answering '{target}' for rows like those it learnt from"),
-        ("answers", shortened(", ".join(labels), 400) if labels else None),
-        ("learnt from", learnt),
-        ("starts from", start or ("nothing: trained from these rows alone" if not base else None)),
-        ("limits", _limits(report)),
-        ("not for", "decisions about people without somebody who looks at them, and rows of another kind or time"),
-        ("made with", ", ".join(f"{package} {version}" for package, version in versions.items()) or None),
-    ]
-    exact = some(report.get("asked")).get("trials") is not None
-    same = "This gives the same bytes." if exact else "Only --trials gives the same bytes: what a time allows differs."
-    heading = "To make it again, from the same file with the same versions"
-    line = join([tag("h3", heading), tag("pre", _command(report)), tag("p", same, class_="small")])
-    sentence = "What somebody who is handed this model should know."
-    return section("card", "Model card", sentence, _facts(facts), line)
-
-
-def _command(report: Mapping[str, Any]) -> str:
-    """What to type to train it again, with every option that was not left as it is."""
-    asked = some(report.get("asked"))
-    words = ["handrail", "train", "YOUR_FILE", "--target", report.get("target") or "the target"]
-    words += ["--name", report.get("name") or "the model", "--seed", report.get("seed", 0)]
-    for option, value in asked.items():
-        for one in value if isinstance(value, list) else [value]:
-            words += [f"--{option}"] if one is True else [f"--{option}", one]
-    return " ".join(_quoted(str(word)) for word in words)
-
-
-def _limits(report: Mapping[str, Any]) -> str:
-    said = [verdict.weakest(report), verdict.calibrated(report) if "not be taken" in verdict.calibrated(report) else ""]
-    said.append(
-        "It knows only what its columns told it when it was trained; measure it again on new rows: handrail evaluate."
-    )
-    return " ".join(sentence for sentence in said if sentence)
-
-
-def _facts(facts: Sequence[tuple[Any, ...]]) -> Html:
-    kept = [(word, text) for word, text in facts if text]
-    return tag("dl", *(tag(name, str(text)) for pair in kept for name, text in zip(("dt", "dd"), pair, strict=True)))
 
 
 def _role(item: Mapping[str, Any], target: object) -> str:
@@ -247,10 +196,3 @@ def _value(value: object) -> str:
 
 def _is_long(found: Sequence[Mapping[str, Any]], name: str) -> bool:
     return any(len(str(some(item.get("row")).get(name))) > 40 for item in found)
-
-
-def _quoted(text: str) -> str:
-    """A word for a shell, in quotes where it needs them."""
-    if text and all(sign.isalnum() or sign in "._-=" for sign in text):
-        return text
-    return "'" + text.replace("'", "'\\''") + "'"

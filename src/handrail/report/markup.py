@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 # Characters that HTML may not hold, or that turn the reading direction of what follows.
 UNPRINTABLE: Final = {
@@ -82,3 +82,9 @@ def table(heads: Sequence[tuple[str, str]], rows: Iterable[Sequence[Child]]) -> 
 def figure(title: str, picture: Html, *under: Child) -> Html:
     """A picture with its heading and what stands under it."""
     return tag("div", tag("h3", title), picture, *under)
+
+
+def facts(pairs: Sequence[tuple[Any, ...]]) -> Html:
+    """(word, text) pairs as a list; those without a text are left out."""
+    kept = [(word, text) for word, text in pairs if text]
+    return tag("dl", *(tag(name, str(text)) for pair in kept for name, text in zip(("dt", "dd"), pair, strict=True)))

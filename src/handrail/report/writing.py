@@ -75,7 +75,7 @@ def curve(report: Mapping[str, Any]) -> Html:
     picture = line_chart("Held-out text", across, Axis("bits per byte", ticks[0], ticks[-1]), points, dots=dots)
     heads = (("held-out text", "name"), ("perplexity", "num"), ("bits per byte", "num"))
     body: list[tuple[Child, ...]] = list(rows(report)[1:])
-    return section("curve", title, headline(report) + ". " + _ended(report), table(heads, body), picture)
+    return section("curve", title, _ended(report), table(heads, body), picture)
 
 
 def recitation(report: Mapping[str, Any]) -> Html:
