@@ -31,6 +31,7 @@ class Workplaces:
         self._owner = os.getpid()
         self._folder.mkdir(mode=0o700, exist_ok=True)
         self._clear_stale()
+        self._clear_namesake()
 
     def enter(self) -> Path:
         """In a replica: makes its folder and goes there."""
@@ -75,6 +76,11 @@ class Workplaces:
             with contextlib.suppress(OSError, ValueError):
                 if time.time() - path.lstat().st_mtime > STALE_S and not _is_up(int(path.stem)):
                     shutil.rmtree(path, ignore_errors=True)
+
+    def _clear_namesake(self) -> None:
+        """What a process left that had our number before us: else its folder would pass for one in use."""
+        for path, _ in self._of(self._owner):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _link(code: Path, here: Path) -> None:
