@@ -33,10 +33,10 @@ def main() -> None:
         most = max([*task["together"], len(task.get("static", []))])
         del writer, model
         writer = load(handrail.load(Path(task["model"])).bundle, threads=task["threads"], slots=most + 1)
-        writer.answer(task["prompts"][:2], settings(2))
+        writer.generator.answer(task["prompts"][:2], settings(2))
     for count in task["together"]:
         begun = time.perf_counter()
-        writer.answer(task["prompts"][:count], settings(task["tokens"]))
+        writer.generator.answer(task["prompts"][:count], settings(task["tokens"]))
         found[f"together_{count}_tokens_per_s"] = count * task["tokens"] / (time.perf_counter() - begun)
     if task.get("static"):
         found |= static(writer.decoder, task["static"], task["tokens"])
@@ -49,7 +49,7 @@ def settings(tokens: int) -> Settings:
 
 def stream(writer: Writer, prompt: list[int], tokens: int) -> Times:
     begun = time.perf_counter()
-    return [time.perf_counter() - begun for piece in writer.stream(prompt, settings(tokens)) if piece.tokens]
+    return [time.perf_counter() - begun for piece in writer.generator.stream(prompt, settings(tokens)) if piece.tokens]
 
 
 def static(decoder: Decoder, prompts: list[list[int]], tokens: int) -> dict[str, float]:

@@ -26,7 +26,7 @@ def main() -> None:
         prompt = random.integers(1_000, 50_000, size=random.integers(4, 64)).tolist()
         settings = Settings(max_tokens=16, temperature=0.8, top_p=0.95, ignore_end=True, seed=number)
         begun = time.perf_counter()
-        writer.answer([prompt], settings)
+        writer.generator.answer([prompt], settings)
         times.append(time.perf_counter() - begun)
         if (number + 1) % (task["count"] // PARTS) == 0:
             held.append(resident_mb())

@@ -114,6 +114,8 @@ def graph(shape: Shape, stored: Mapping[str, Stored]) -> tuple[bytes, list[str]]
     for layer in range(shape.layers):
         name = f"layer{layer}"
         seen = _attention(build, normed, layer)
+        if layer == shape.layers - 1:  # Of tokens whose logits nobody wants, only keys and values are.
+            seen, value = _wanted(build, seen, shape.heads * shape.head_width), _wanted(build, value, shape.width)
         attended = build.dense(seen, f"{name}.out", shape.heads * shape.head_width, shape.width)
         value, normed = build.sum_and_norm(_after(build, attended, f"{name}.after1"), value, f"{name}.norm2")
         thought = _after(build, _inner(build, normed, name), f"{name}.after2")
@@ -203,9 +205,14 @@ def _opened(build: Build, gate: str) -> str:
     return build("QuickGelu", gate, domain=MICROSOFT, alpha=1.0)
 
 
+def _wanted(build: Build, value: str, width: int) -> str:
+    """The places of a value (rows, tokens, width) whose logits are wanted, as one row of them."""
+    return build("Gather", build("Reshape", value, build.numbers(1, -1, width)), "at", axis=1)
+
+
 def _logits(build: Build, value: str) -> None:
     shape = build.shape
-    flat = build("Gather", build("Reshape", value, build.numbers(-1, shape.width)), "at", axis=0)
+    flat = build("Reshape", value, build.numbers(-1, shape.width))
     if "head.q8" in build.stored:
         logits = build.dense(flat, "head", shape.width, shape.vocabulary)
     else:
