@@ -72,3 +72,19 @@ def test_a_model_of_four_bits_is_not_rounded_twice() -> None:
     plain = open_decoder(shape, dict(packed(config, weights.__getitem__, weights, 32))).foresee(0, np.array(TOKENS), 0)
 
     assert np.abs(found - exact).mean() < 0.5 * np.abs(anew - plain).mean()
+
+
+def test_a_model_of_four_bits_reads_a_prompt_whose_logits_nobody_wants() -> None:
+    config, weights, _ = expected("llama")
+    before = {
+        name: on_a_grid(array) if array.ndim == 2 and "mlp.down" not in name else array
+        for name, array in weights.items()
+    }
+    tensors = dict(packed(config, before.__getitem__, before, 4))
+    assert "layer1.up.m" in tensors
+    decoder = open_decoder(shape_of(config, "llama"), tensors)
+
+    wanted = decoder.prefill(0, np.array(TOKENS[:6]), 0)
+
+    assert decoder.prefill(0, np.array(TOKENS[:4]), 0, wants=False) is None
+    np.testing.assert_array_equal(decoder.prefill(0, np.array(TOKENS[4:6]), 4), wanted)

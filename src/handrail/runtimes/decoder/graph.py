@@ -74,17 +74,20 @@ class Build:
                 rest = ["", "", bias] if bias else []
                 found = self("MatMulNBits", value, *parts, *rest, domain=MICROSOFT, K=inner, N=outer, bits=bits,
                              block_size=block, accuracy_level=ACCURACY)  # fmt: skip
-                return self._with_added(found, value, name, blocks, outer)
+                return self._with_added(found, value, name, [blocks, block], outer)
         product = self("MatMul", value, self.weight(f"{name}.w", inner, outer))
         return self("Add", product, bias) if bias else product
 
-    def _with_added(self, found: str, value: str, name: str, blocks: int, outer: int) -> str:
-        """Plus what is to be added to each block of a weight (see `rounding.rounded`), times the block's sum."""
+    def _with_added(self, found: str, value: str, name: str, cut: Sequence[int], outer: int) -> str:
+        """Plus what is to be added to each block of a weight (see `rounding.rounded`), times the block's sum.
+
+        `cut` are how many blocks there are, and their size.
+        """
         if f"{name}.m" not in self.stored:
             return found
-        grouped = self("Reshape", value, self.numbers(0, 0, blocks, -1))
+        grouped = self("Reshape", value, self.numbers(0, 0, *cut))
         sums = self("ReduceSum", grouped, self.numbers(-1), keepdims=0)
-        return self("Add", found, self("MatMul", sums, self.weight(f"{name}.m", blocks, outer)))
+        return self("Add", found, self("MatMul", sums, self.weight(f"{name}.m", cut[0], outer)))
 
     def _has_bias(self, name: str) -> bool:
         return name != "head" and self.shape.bias and (self.shape.family == "gpt2" or name.endswith(".qkv"))
