@@ -24,6 +24,7 @@ from handrail.finetuning.starts import TUNED
 from handrail.model import Model
 from handrail.report.writing import headline
 from handrail.store import Store
+from handrail.tasks.generation.measure import USUAL_LOSS
 from tests.finetuning.conftest import made_base, story
 
 
@@ -178,6 +179,19 @@ def test_what_an_earlier_training_added_is_added_once(text: Path, tiny_base: Pat
     taught(text, tiny_base, steps=40)
     report = taught(text, "story", name="story", bits=32, steps=4).report
     assert report["exported"]["loss"] == pytest.approx(report["training"]["after"]["loss"], abs=0.01)
+
+
+def test_what_rounding_costs_is_said_where_it_is_more_than_usual(
+    text: Path, tiny_base: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Event] = []
+    monkeypatch.setitem(USUAL_LOSS, 4, -1.0)
+    report = taught(text, tiny_base, steps=4, bits=4, tell=heard.append).report
+    before, after = report["training"]["after"]["perplexity"], report["exported"]["perplexity"]
+    assert after != before
+    (said,) = [one for one in report["warnings"] if "rounding" in one]
+    assert f"{before:.2f} → {after:.2f}" in said
+    assert said in [one.text for one in heard if isinstance(one, Warned)]
 
 
 def test_without_torch_it_says_what_to_install(text: Path, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from handrail.core.errors import HandrailError
 from handrail.generate.sampling import Sampler
 from handrail.model import Model, load
-from handrail.tasks.generation.measure import foreseen
+from handrail.tasks.generation.measure import cost_of_rounding, foreseen
 from handrail.tasks.generation.predict import load as load_writer
 from tests.generation_bundles import generation_bundle
 
@@ -219,3 +219,16 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Model:
     from tests.serve.bundles import make_bundle
 
     return make_bundle(tmp_path_factory.mktemp("classifier") / "model")
+
+
+@pytest.mark.parametrize(
+    ("bits", "after", "said"),
+    [
+        (8, 20.1, ""), (8, 20.3, "rounding to 8 bits costs 1.5% of perplexity (20.00 → 20.30)"), (4, 20.5, ""),
+        (4, 21.0, "5.0% of perplexity (20.00 → 21.00), more than usual: --bits 8 costs less"), (32, 30.0, ""),
+    ],
+)  # fmt: skip
+def test_what_rounding_costs_is_said_above_what_is_usual(bits: int, after: float, said: str) -> None:
+    found = cost_of_rounding(bits, 20.0, after)
+    assert said in found
+    assert bool(found) == bool(said)

@@ -38,11 +38,12 @@ class Precision:
     bits: int
     bytes: int
     bits_per_byte: float
+    perplexity: float
     tokens_per_s: float
 
     def as_dict(self) -> dict[str, float]:
         return {"bits": self.bits, "bytes": self.bytes, "bits_per_byte": round(self.bits_per_byte, 4),
-                "tokens_per_s": round(self.tokens_per_s, 1)}  # fmt: skip
+                "perplexity": round(self.perplexity, 4), "tokens_per_s": round(self.tokens_per_s, 1)}  # fmt: skip
 
 
 def keep_decoder(
@@ -109,4 +110,5 @@ def _whole(base: DecoderBase, tokenizer: Tokenizer) -> Writer:
 
 
 def _precision(writer: Writer, bits: int, size: int, text: str) -> Precision:
-    return Precision(bits, size, text_quality(writer, text)["bits_per_byte"], speed(writer))
+    quality = text_quality(writer, text)
+    return Precision(bits, size, quality["bits_per_byte"], quality["perplexity"], speed(writer))

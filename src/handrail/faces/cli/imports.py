@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 # How `handrail export` ends the names of files.
 ARCHIVE = ".handrail"
 BITS = ("8", "4", "32")
-# The part of its foresight that a model may lose by so many bits without a word.
-USUAL_LOSS = {8: 0.01, 4: 0.03}
 
 
 def bits(option: str, text: str) -> int:
@@ -138,6 +136,8 @@ def _take_decoder(
 
 def put_made(model: Model) -> None:
     """What a model that writes is, and what keeping it in fewer bits has cost."""
+    from handrail.tasks.generation.measure import cost_of_rounding
+
     encode, base = model.manifest.encode, model.manifest.base
     talks = "chats by its own template" if chats(model) else "was not taught to chat"
     put_table([
@@ -148,16 +148,11 @@ def put_made(model: Model) -> None:
     ])  # fmt: skip
     if rows := model.manifest.data.get("precision"):
         put()
-        put_table([("weights", "bits per byte", "tokens/s", "size"), *map(_precision_row, rows)], header=True)
-        put("(bits per byte: how well it foresees a text of ours, less is better)")
-        _warn_of_loss(rows)
-
-
-def _warn_of_loss(rows: list[dict[str, float]]) -> None:
-    """Says so where rounding the weights has cost more than it usually does."""
-    lost = rows[-1]["bits_per_byte"] / max(1e-9, rows[0]["bits_per_byte"]) - 1
-    if lost > USUAL_LOSS.get(int(rows[-1]["bits"]), 0.0) and len(rows) > 1:
-        say(f"! rounding to {rows[-1]['bits']:.0f} bits costs {lost:.1%}: more than usual; --bits 32 loses nothing")
+        heads = ("weights", "bits per byte", "perplexity", "tokens/s", "size")
+        put_table([heads, *map(_precision_row, rows)], header=True)
+        put("(bits per byte and perplexity: how well it foresees a text of ours, less is better)")
+        if said := cost_of_rounding(int(rows[-1]["bits"]), rows[0]["perplexity"], rows[-1]["perplexity"]):
+            say(f"! {said}")
 
 
 def chats(model: Model) -> bool:
@@ -167,7 +162,13 @@ def chats(model: Model) -> bool:
 
 def _precision_row(row: dict[str, float]) -> tuple[str, ...]:
     kind = "float32" if row["bits"] == 32 else f"int{row['bits']:.0f}"
-    return kind, f"{row['bits_per_byte']:.4f}", f"{row['tokens_per_s']:.1f}", size_words(int(row["bytes"]))
+    return (
+        kind,
+        f"{row['bits_per_byte']:.4f}",
+        f"{row['perplexity']:.2f}",
+        f"{row['tokens_per_s']:.1f}",
+        size_words(int(row["bytes"])),
+    )
 
 
 def _take(file: str, name: str | None, *, as_json: bool) -> None:
