@@ -92,6 +92,10 @@ def _plain(made: Made, path: str) -> Request:
     return Request(path, json.dumps({"x": made.numbers}).encode())
 
 
+class SilentError(Exception):
+    """A server that did not answer right in time."""
+
+
 @contextmanager
 def running(system: System, folder: Path) -> Iterator[tuple[int, int]]:
     """A server on its own core; gives its process number and port when it answers right."""
@@ -148,7 +152,7 @@ def until_right(system: System, process: subprocess.Popen[bytes], port: int) -> 
         except (OSError, http.client.HTTPException):
             pass
         time.sleep(0.02)
-    raise SystemExit(f"{system.name} does not answer")
+    raise SilentError(f"{system.name} does not answer")
 
 
 def check(system: System, content: bytes) -> None:

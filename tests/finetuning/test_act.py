@@ -46,6 +46,9 @@ def test_a_text_becomes_a_model_that_writes(text: Path, tiny_base: Path, home: P
     assert abs(model.report["exported"]["loss"] - training["after"]["loss"]) < 0.05
     assert set(model.report["recitation"]) == {"greedy", "sampled", "held_out"}
     assert model.check()["members"] >= 5
+    beginnings = [example["input"]["prompt"] for example in model.examples]
+    assert len(set(beginnings)) == 3
+    assert all(beginning.strip() in text.read_text() for beginning in beginnings)
     assert not (home / "runs").exists() or not list((home / "runs").iterdir())
 
 

@@ -23,7 +23,7 @@ from handrail.model import load
 from handrail.report.html import draw
 from handrail.tasks.generation import predict
 from handrail.tasks.generation.export import generation_files
-from handrail.tasks.generation.measure import cost_of_rounding, examples_of, foreseen
+from handrail.tasks.generation.measure import BEGINNINGS, cost_of_rounding, examples_of, foreseen
 from handrail.tasks.generation.predict import Writer
 from handrail.training.versions import recorded_versions
 
@@ -80,9 +80,16 @@ def write_model(trained: Trained, draft: Path, tell: Tell) -> None:
     model = load(draft)
     writer = predict.load(model.bundle, threads=model._threads, slots=WRITTEN_TEXTS)
     report = _with_export(trained, writer, tell)
-    files["examples.json"] = to_json(examples_of(writer))
+    files["examples.json"] = to_json(examples_of(writer, _beginnings(trained)))
     files |= {"report.json": to_json(report), "report.html": draw(report).encode("utf-8")}
     write_bundle(draft, manifest, files, placed)
+
+
+def _beginnings(trained: Trained) -> Sequence[str]:
+    """What examples begin with, and so what the page offers: as its own texts do, where there are some."""
+    if trained.plan.get("dialogue"):
+        return BEGINNINGS
+    return tuple(dict.fromkeys(prompt.words for prompt in trained.prompts))[: len(BEGINNINGS)] or BEGINNINGS
 
 
 def _defaults(trained: Trained) -> dict[str, Any]:
