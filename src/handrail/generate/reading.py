@@ -51,11 +51,11 @@ class Reading:
                 self._slots.take_over(continuation)
                 if self._is_worth_waiting(continuation):
                     continue
-            if continuation.to_read:
-                left -= self._read(continuation, left)
-            if not continuation.to_read:
+            if continuation.to_read <= left:  # It goes to its place among those that run while little is to be moved.
                 self._waiting.remove(continuation)
                 self._slots.join(continuation)
+            if continuation.to_read:
+                left -= self._read(continuation, left)
             if left < LEAST_PIECE:
                 break
 
