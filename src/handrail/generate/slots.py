@@ -205,7 +205,9 @@ class Slots:
     def _trim(self) -> None:
         """Gives free slots' memory back as long as the budget is passed."""
         for number, slot in enumerate(self._slots):
-            if slot.is_free and slot.touched and self._is_over():
+            if not self._is_over():
+                return
+            if slot.is_free and slot.touched:
                 self._forget(number)
 
     def _drop_kept(self, most: int, *, at_most: int = 2**30) -> int:
