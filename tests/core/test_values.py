@@ -74,7 +74,7 @@ def test_a_number_of_any_library_is_a_number_and_the_same_word(cell: Any) -> Non
     assert to_word(cell) == to_text(cell).removesuffix(".0") == "2"  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("cell", [None, pd.NA, pd.NaT, np.datetime64("NaT"), np.float32("nan"), Decimal("NaN")])
+@pytest.mark.parametrize("cell", [None, pd.NA, pd.NaT, np.datetime64("NaT", "s"), np.float32("nan"), Decimal("NaN")])
 def test_nothing_of_any_library_is_missing(cell: Any) -> None:
     assert math.isnan(to_number(cell))
     assert math.isnan(to_boolean(cell))

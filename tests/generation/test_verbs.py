@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from handrail.faces.cli.imports import put_made
 from handrail.faces.cli.printing import safe
 from handrail.faces.cli.writing import Lines
 from handrail.generate.pieces import Piece
 from handrail.store import Store
+from handrail.training.generating import keep_decoder
 from tests.catalog.test_decoders import folder
 from tests.faces.conftest import Cli, cli  # noqa: F401
+from tests.generation.test_bundle import base
 from tests.generation_bundles import generation_bundle
 
 PROMPT = ("--prompt", "The ship", "--seed", "5", "--max-tokens", "12")
@@ -183,6 +186,17 @@ def test_a_model_that_was_not_taught_to_chat_says_so(cli: Cli) -> None:  # noqa:
     assert done.status == 0 and "was not taught to chat" in done.err
 
 
+def test_a_model_of_an_earlier_version_is_shown_without_a_perplexity(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "home"
+    model = keep_decoder(base(), "tiny", home=home)
+    for row in model.manifest.data["precision"]:
+        del row["perplexity"]
+    put_made(model)
+    assert "int8" in (out := capsys.readouterr().out) and "–" in out
+
+
 def test_a_folder_is_imported_and_said_to_be_what_it_is(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:  # fmt: skip
@@ -193,7 +207,7 @@ def test_a_folder_is_imported_and_said_to_be_what_it_is(
     for word in ("licence", "bits per byte", "float32", "int8", "64 tokens"):
         assert word in done.out
     shown = cli("models", "show", "my-model")
-    assert "bits per byte" in shown.out and "text" in shown.out
+    assert "bits per byte" in shown.out and "perplexity" in shown.out and "text" in shown.out
     assert "examples foreseen" in cli("check", "my-model").out
     (tmp_path / "text.txt").write_text("The ship was ready, and the sea was calm.")
     assert "bits per byte" in cli("evaluate", "my-model", str(tmp_path / "text.txt")).out

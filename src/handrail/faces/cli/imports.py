@@ -151,7 +151,8 @@ def put_made(model: Model) -> None:
         heads = ("weights", "bits per byte", "perplexity", "tokens/s", "size")
         put_table([heads, *map(_precision_row, rows)], header=True)
         put("(bits per byte and perplexity: how well it foresees a text of ours, less is better)")
-        if said := cost_of_rounding(int(rows[-1]["bits"]), rows[0]["perplexity"], rows[-1]["perplexity"]):
+        before, after = (row.get("perplexity") for row in (rows[0], rows[-1]))
+        if before and after and (said := cost_of_rounding(int(rows[-1]["bits"]), before, after)):
             say(f"! {said}")
 
 
@@ -165,7 +166,7 @@ def _precision_row(row: dict[str, float]) -> tuple[str, ...]:
     return (
         kind,
         f"{row['bits_per_byte']:.4f}",
-        f"{row['perplexity']:.2f}",
+        f"{row['perplexity']:.2f}" if "perplexity" in row else "–",  # Models of earlier versions do not say it.
         f"{row['tokens_per_s']:.1f}",
         size_words(int(row["bytes"])),
     )
