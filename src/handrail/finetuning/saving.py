@@ -89,7 +89,9 @@ def _beginnings(trained: Trained) -> Sequence[str]:
     """What examples begin with, and so what the page offers: as its own texts do, where there are some."""
     if trained.plan.get("dialogue"):
         return BEGINNINGS
-    return tuple(dict.fromkeys(prompt.words for prompt in trained.prompts))[: len(BEGINNINGS)] or BEGINNINGS
+    found = dict.fromkeys(prompt.words for prompt in trained.prompts)
+    # Those without quotes first: the first one is shown as a line to be typed into a shell.
+    return sorted(found, key=lambda words: bool({"'", '"'} & set(words)))[: len(BEGINNINGS)] or BEGINNINGS
 
 
 def _defaults(trained: Trained) -> dict[str, Any]:
