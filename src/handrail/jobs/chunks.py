@@ -86,9 +86,9 @@ def done(
 
 def _claim(database: Connection, job: str, worker: str) -> Chunk | None:
     found = database.execute(
-        "select * from chunks where job = ?1 and worker is null and state != 'done'"
-        " and (select state from jobs where id = ?1) = 'running' order by tries, position limit 1",
-        (job,),
+        "select * from chunks where job = :job and worker is null and state != 'done'"
+        " and (select state from jobs where id = :job) = 'running' order by tries, position limit 1",
+        {"job": job},
     ).fetchone()
     if found is None:
         return None

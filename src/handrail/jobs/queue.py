@@ -112,8 +112,9 @@ def job(database: Connection, job_id: str) -> Job:
 def jobs(database: Connection, *, api: str | None = None, kind: Kind | None = None, most: int = 1_000) -> list[Job]:
     """The newest jobs first."""
     found = database.execute(
-        "select * from jobs where (?1 is null or api = ?1) and (?2 is null or kind = ?2) order by number desc limit ?3",
-        (api, kind, most),
+        "select * from jobs where (:api is null or api = :api) and (:kind is null or kind = :kind)"
+        " order by number desc limit :most",
+        {"api": api, "kind": kind, "most": most},
     )
     return [_job(row) for row in found]
 
