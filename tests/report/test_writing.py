@@ -24,6 +24,12 @@ def test_what_was_exported_is_scored_in_the_same_measures() -> None:
     assert writing.rows(REPORT)[-1] == ("as exported, 8 bits", "9.030", "1.100")
 
 
+def test_the_headline_is_that_of_the_model_as_it_was_saved() -> None:
+    assert "perplexity 54.600 → 9.030, bits per byte 2.000 → 1.100: 45 % fewer" in writing.headline(REPORT)
+    unmeasured = {**REPORT, "exported": {"bits": 8}}
+    assert "bits per byte 2.000 → 1.000: 50 % fewer" in writing.headline(unmeasured)
+
+
 def test_one_step_is_called_a_step() -> None:
     assert ("It ended after 1 step and 512 tokens: it was stopped.",) in dict(terminal.lines(REPORT))["in words"]
 

@@ -261,7 +261,7 @@ class Generator:
             continuation.held += 1
             self._slots.grew(continuation)
             pieces.append(self._next(continuation, logits[row], now))
-        for continuation in reversed(running):  # The last one fills a hole: it should not have to leave itself then.
+        for continuation in running:
             if continuation.finish:
                 self._slots.release(continuation)
                 self._gone(continuation)

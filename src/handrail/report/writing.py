@@ -17,8 +17,11 @@ Rows = list[tuple[str, ...]]
 
 
 def headline(report: Mapping[str, Any]) -> str:
-    """The score in one line: perplexity 21.3, before 44.0; "" where nothing was held out."""
-    before, after = (some(_training(report).get(key)) for key in ("before", "after"))
+    """The score in one line: perplexity 44.0 → 21.3; "" where nothing was held out.
+
+    It is that of the model as it was saved, where that was measured: rounding may cost much.
+    """
+    before, after = some(_training(report).get("before")), _exported(report) or some(_training(report).get("after"))
     if not after:
         return ""
     gain = 1 - after["bits_per_byte"] / before["bits_per_byte"] if before.get("bits_per_byte") else 0.0
@@ -31,13 +34,15 @@ def headline(report: Mapping[str, Any]) -> str:
 
 def rows(report: Mapping[str, Any]) -> Rows:
     """Before, after and as exported, as rows of a small table with its heads; [] where nothing was held out."""
-    training, exported = _training(report), some(report.get("exported"))
-    scored = [("before", some(training.get("before"))), ("after", some(training.get("after")))]
+    training, bits = _training(report), some(report.get("exported")).get("bits")
+    scored = [
+        ("before", some(training.get("before"))),
+        ("after", some(training.get("after"))),
+        (f"as exported, {bits} bits", _exported(report)),
+    ]
     found = [
         (word, *(number(one.get(key)) for key in WORDS)) for word, one in scored if one.get("perplexity") is not None
     ]
-    if exported.get("perplexity") is not None:
-        found.append((f"as exported, {exported.get('bits')} bits", number(exported["perplexity"]), _per_byte(report)))
     return [("held-out text", *WORDS.values()), *found] if found else []
 
 
@@ -97,12 +102,16 @@ def recitation(report: Mapping[str, Any]) -> Html:
                    *samples)  # fmt: skip
 
 
-def _per_byte(report: Mapping[str, Any]) -> str:
-    """Bits per byte as exported: on the rows that the trained network was scored with, so nats say how many."""
+def _exported(report: Mapping[str, Any]) -> dict[str, float]:
+    """Perplexity and bits per byte as exported, {} where they were not measured.
+
+    They are of the rows that the trained network was scored with, so nats say how many bits.
+    """
     after, exported = some(_training(report).get("after")), some(report.get("exported"))
-    if not after.get("loss") or exported.get("loss") is None:
-        return number(None)
-    return number(exported["loss"] * after["bits_per_byte"] / after["loss"])
+    if not after.get("loss") or exported.get("loss") is None or exported.get("perplexity") is None:
+        return {}
+    per_nat = after["bits_per_byte"] / after["loss"]
+    return {"perplexity": exported["perplexity"], "bits_per_byte": exported["loss"] * per_nat}
 
 
 def _training(report: Mapping[str, Any]) -> dict[str, Any]:

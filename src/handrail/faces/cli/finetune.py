@@ -103,6 +103,7 @@ def summary(model: Model, took_s: float) -> dict[str, Any]:
         "method": report["plan"]["settings"]["method"],
         "before": training["before"],
         "after": training["after"],
+        "exported": report.get("exported"),
         "steps": training["steps"],
         "tokens": training["tokens"],
         "ended": training["ended"],
